@@ -1,0 +1,2 @@
+//! The collector: receives, keeps and shows records.
+fn main() {}

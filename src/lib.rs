@@ -1,0 +1,1 @@
+//! Chaperone: a Proxy-Wasm filter between AI agents and the Kubernetes API server.
