@@ -1,0 +1,225 @@
+//! What the table of shapes cannot say: values that must fit together, and secrets read from the environment.
+
+use super::check::Problems;
+use super::{
+    AttributionSources, Authentication, Credential, FilterConfig, FromEnv, Masking, Recording, Secret,
+};
+
+pub(super) fn validate(
+    config: &mut FilterConfig,
+    env: &dyn Fn(&str) -> Option<String>,
+    problems: &mut Problems,
+) {
+    authentication(&mut config.authentication, problems);
+    attribution(&mut config.attribution, problems);
+    credential(&mut config.credential, env, problems);
+    access(config, problems);
+    masking(&config.masking, problems);
+    recording(&mut config.recording, env, problems);
+}
+
+fn authentication(section: &mut Authentication, problems: &mut Problems) {
+    if section.jwt.is_empty() {
+        problems.add("authentication.jwt", "needs at least one issuer: without one nobody could be let in");
+    }
+    let mut seen: Vec<String> = Vec::new();
+    for (index, jwt) in section.jwt.iter_mut().enumerate() {
+        let path = format!("authentication.jwt[{index}]");
+        let issuer = &mut jwt.issuer;
+        if issuer.url.is_empty() {
+            problems.add(format!("{path}.issuer.url"), "must not be empty");
+        }
+        if seen.contains(&issuer.url) {
+            problems.add(format!("{path}.issuer.url"), "is another issuer's URL too; each issuer once");
+        }
+        seen.push(issuer.url.clone());
+        if issuer.audiences.is_empty() {
+            problems.add(
+                format!("{path}.issuer.audiences"),
+                "needs at least one audience: tokens for other services must not be taken",
+            );
+        }
+        if issuer.algorithms.is_empty() {
+            problems.add(format!("{path}.issuer.algorithms"), "needs at least one algorithm");
+        }
+        if issuer.jwks.is_none() {
+            if issuer.cluster.is_empty() {
+                problems.add(
+                    format!("{path}.issuer.cluster"),
+                    "is required unless jwks is given: name the Envoy cluster the keys are fetched through",
+                );
+            }
+            if issuer.discovery_url.is_empty() {
+                issuer.discovery_url =
+                    format!("{}/.well-known/openid-configuration", issuer.url.trim_end_matches('/'));
+            }
+            let http =
+                issuer.discovery_url.starts_with("https://") || issuer.discovery_url.starts_with("http://");
+            if !http {
+                problems.add(
+                    format!("{path}.issuer.discoveryURL"),
+                    "must be an http or https URL; where the issuer's own is not, set it here",
+                );
+            }
+        }
+        for (name, claim) in [
+            ("username", &jwt.claim_mappings.username.claim),
+            ("groups", &jwt.claim_mappings.groups.claim),
+            ("uid", &jwt.claim_mappings.uid.claim),
+        ] {
+            if claim.is_empty() {
+                problems.add(format!("{path}.claimMappings.{name}.claim"), "must not be empty");
+            }
+        }
+    }
+}
+
+fn attribution(section: &mut AttributionSources, problems: &mut Problems) {
+    for (name, sources) in [
+        ("agent", &mut section.agent),
+        ("session", &mut section.session),
+        ("model", &mut section.model),
+        ("prompt", &mut section.prompt),
+    ] {
+        for (index, source) in sources.iter_mut().enumerate() {
+            let one = source.claim.is_some() != source.header.is_some();
+            if !one {
+                problems.add(format!("attribution.{name}[{index}]"), "needs either claim or header");
+            }
+            if let Some(header) = &mut source.header {
+                header.make_ascii_lowercase();
+                let token = header.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+                if header.is_empty() || !token {
+                    problems.add(format!("attribution.{name}[{index}].header"), "is not a header name");
+                }
+                if matches!(header.as_str(), "authorization" | "cookie" | "proxy-authorization") {
+                    problems.add(
+                        format!("attribution.{name}[{index}].header"),
+                        "carries credentials and can't be recorded",
+                    );
+                }
+            }
+        }
+    }
+    for (index, requirement) in section.require.iter().enumerate() {
+        if requirement.values.is_empty() {
+            problems.add(format!("attribution.require[{index}].values"), "needs at least one value");
+        }
+    }
+}
+
+fn credential(section: &mut Credential, env: &dyn Fn(&str) -> Option<String>, problems: &mut Problems) {
+    match &mut section.bearer_token {
+        None => problems.add(
+            "credential.bearerToken",
+            "is required: name the environment variable that holds the upstream token",
+        ),
+        Some(from) => resolve(from, "credential.bearerToken.env", env, problems),
+    }
+}
+
+/// Reads the variable. The value goes into a header, so it must be visible ASCII; a trailing newline, as files mounted
+/// from Secrets often have, is taken off.
+fn resolve(from: &mut FromEnv, path: &str, env: &dyn Fn(&str) -> Option<String>, problems: &mut Problems) {
+    let value = env(&from.env).unwrap_or_default();
+    let value = value.trim_end_matches(['\n', '\r']);
+    if value.is_empty() {
+        problems.add(path, format!("the environment variable {} is not set; list it in the VM's environment (Envoy host_env_keys, Istio vmConfig.env)", from.env));
+    } else if !value.bytes().all(|b| b.is_ascii_graphic()) {
+        problems.add(path, format!("the value of {} has characters that can't stand in a header", from.env));
+    } else {
+        from.value = Some(Secret::new(value));
+    }
+}
+
+fn access(config: &FilterConfig, problems: &mut Problems) {
+    for (index, rule) in config.access.rules.iter().enumerate() {
+        let path = format!("access.rules[{index}]");
+        match (rule.resources.is_empty(), rule.non_resource_urls.is_empty()) {
+            (true, true) => problems.add(path.as_str(), "needs resources or nonResourceURLs"),
+            (false, false) => {
+                problems.add(path.as_str(), "can't have both resources and nonResourceURLs: write two rules")
+            }
+            _ => {}
+        }
+        for url in rule.non_resource_urls.iter().filter(|url| !trailing_star(url)) {
+            problems.add(
+                format!("{path}.nonResourceURLs"),
+                format!("{url:?} must start with / or be *, with * only at its end"),
+            );
+        }
+        if rule
+            .subjects
+            .as_ref()
+            .is_some_and(|subjects| subjects.users.is_empty() && subjects.groups.is_empty())
+        {
+            problems.add(format!("{path}.subjects"), "names nobody; leave it out to mean everyone");
+        }
+        if rule.verbs.is_empty() || rule.api_groups.is_empty() || rule.namespaces.is_empty() {
+            problems.add(
+                path.as_str(),
+                "an empty verbs, apiGroups or namespaces matches nothing; leave it out to mean all",
+            );
+        }
+    }
+}
+
+fn trailing_star(url: &str) -> bool {
+    url == "*" || (url.starts_with('/') && !url.strip_suffix('*').unwrap_or(url).contains('*'))
+}
+
+fn masking(section: &Masking, problems: &mut Problems) {
+    let text = &section.replacement;
+    let printable = text.bytes().all(|b| (b.is_ascii_graphic() || b == b' ') && b != b'"' && b != b'\\');
+    if !printable {
+        problems.add("masking.replacement", "must be printable ASCII without quotes and backslashes");
+    }
+    if text.len() < 9 || !text.len().is_multiple_of(3) {
+        problems.add("masking.replacement", format!("is {} bytes; must be at least 9 and a multiple of 3, so that its base64 has one form and can't be met by chance", text.len()));
+    }
+}
+
+fn recording(section: &mut Recording, env: &dyn Fn(&str) -> Option<String>, problems: &mut Problems) {
+    if section.collector.cluster.is_empty() {
+        problems.add("recording.collector.cluster", "must not be empty");
+    }
+    if section.collector.authority.is_empty() {
+        section.collector.authority = section.collector.cluster.clone();
+    }
+    if !section.collector.path.starts_with('/') {
+        problems.add("recording.collector.path", "must start with /");
+    }
+    resolve(&mut section.collector.token, "recording.collector.token.env", env, problems);
+    signing_key(&mut section.signing_key, env, problems);
+    for (index, rule) in section.rules.iter().enumerate() {
+        let path = format!("recording.rules[{index}]");
+        if !rule.non_resource_urls.is_empty() && !(rule.resources.is_empty() && rule.namespaces.is_empty()) {
+            problems.add(
+                path.as_str(),
+                "can't have both nonResourceURLs and resources or namespaces: write two rules",
+            );
+        }
+        for url in rule.non_resource_urls.iter().filter(|url| !trailing_star(url)) {
+            problems.add(
+                format!("{path}.nonResourceURLs"),
+                format!("{url:?} must start with / or be *, with * only at its end"),
+            );
+        }
+    }
+    let limits = &section.limits;
+    if limits.batch_bytes.saturating_mul(2) > limits.outbox_bytes {
+        problems.add("recording.limits.outboxBytes", "must be at least twice batchBytes");
+    }
+}
+
+fn signing_key(from: &mut FromEnv, env: &dyn Fn(&str) -> Option<String>, problems: &mut Problems) {
+    const PATH: &str = "recording.signingKey.env";
+    let value = env(&from.env).unwrap_or_default();
+    if value.trim().is_empty() {
+        problems.add(PATH, format!("the environment variable {} is not set; list it in the VM's environment (Envoy host_env_keys, Istio vmConfig.env)", from.env));
+    } else if crate::record::SigningKey::parse(value.trim().as_bytes()).is_none() {
+        problems.add(PATH, format!("the value of {} is not an Ed25519 private key: PKCS#8 PEM as `openssl genpkey -algorithm ed25519` writes it, or its DER in base64", from.env));
+    } else {
+        from.value = Some(Secret::new(value.trim()));
+    }
+}

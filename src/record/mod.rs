@@ -1,0 +1,5 @@
+//! What is written down: entries, the chain of batches, and the outbox that posts them.
+
+mod signing;
+
+pub use signing::SigningKey;
