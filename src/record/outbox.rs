@@ -1,0 +1,221 @@
+//! The outbox: entries wait here, become batches, and stay until the collector has acknowledged them.
+
+use super::chain::Chain;
+use crate::config::Limits;
+use chaperone_record::{Entry, Gap, Timestamp};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Batches under way at once; more would only queue at the collector.
+const MOST_IN_FLIGHT: usize = 8;
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LAST_RETRY: Duration = Duration::from_secs(10);
+
+/// A batch to post.
+#[derive(Clone, Debug)]
+pub struct Post {
+    /// Its number.
+    pub batch: u64,
+    /// Its exact bytes.
+    pub body: Rc<[u8]>,
+    /// The detached JWS over them.
+    pub signature: Rc<str>,
+}
+
+/// The outbox cannot take more.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// One worker VM's queue of entries and unacknowledged batches. The root context posts what [`Outbox::poll`] gives; a
+/// stream that needs its entry confirmed posts what [`Outbox::seal`] gives itself. Both are links of one chain.
+pub struct Outbox {
+    chain: Chain,
+    limits: Limits,
+    /// How long a post may take; after that it is taken for lost.
+    post_timeout: Duration,
+    /// Serialised entries, joined by commas.
+    pending: Vec<u8>,
+    pending_since: Option<Timestamp>,
+    batches: BTreeMap<u64, Batch>,
+    batch_bytes: usize,
+    dropped: Dropped,
+}
+
+struct Batch {
+    post: Post,
+    state: State,
+    attempts: u32,
+}
+
+enum State {
+    /// Sealed, not posted yet, or to be posted again at this time.
+    Due(Timestamp),
+    /// Posted; taken for lost at this time, because the answer to a stream that is gone never comes.
+    InFlight(Timestamp),
+}
+
+#[derive(Default)]
+struct Dropped {
+    entries: u64,
+    bytes: u64,
+}
+
+impl Outbox {
+    /// An empty outbox.
+    pub fn new(chain: Chain, limits: Limits, post_timeout: Duration) -> Self {
+        Self {
+            chain,
+            limits,
+            post_timeout,
+            pending: Vec::new(),
+            pending_since: None,
+            batches: BTreeMap::new(),
+            batch_bytes: 0,
+            dropped: Dropped::default(),
+        }
+    }
+
+    /// Bytes held: pending and unacknowledged.
+    pub fn bytes(&self) -> usize {
+        self.batch_bytes.saturating_add(self.pending.len())
+    }
+
+    /// Whether a new exchange may begin. A quarter is kept for what exchanges under way still have to say.
+    pub fn has_room(&self) -> bool {
+        self.bytes() < self.limits.outbox_bytes.saturating_sub(self.limits.outbox_bytes / 4)
+    }
+
+    /// Batches that wait for an acknowledgement.
+    pub fn unacknowledged(&self) -> usize {
+        self.batches.len()
+    }
+
+    /// Takes a serialised entry.
+    ///
+    /// # Errors
+    /// [`Full`] where the bound is reached; a `gap` entry will say what was lost.
+    pub fn push(&mut self, now: Timestamp, entry: &[u8]) -> Result<(), Full> {
+        if self.bytes().saturating_add(entry.len()) > self.limits.outbox_bytes {
+            self.dropped.entries = self.dropped.entries.saturating_add(1);
+            self.dropped.bytes = self.dropped.bytes.saturating_add(entry.len() as u64);
+            return Err(Full);
+        }
+        if let Some(open) = self.chain.open(now) {
+            self.append(now, &open);
+        }
+        if let Some(gap) = self.close_gap(now) {
+            self.append(now, &gap);
+        }
+        if !self.pending.is_empty()
+            && self.pending.len().saturating_add(entry.len()) > self.limits.batch_bytes
+        {
+            self.seal_pending(State::Due(now));
+        }
+        self.append(now, entry);
+        if self.pending.len() >= self.limits.batch_bytes {
+            self.seal_pending(State::Due(now));
+        }
+        Ok(())
+    }
+
+    fn close_gap(&mut self, now: Timestamp) -> Option<Vec<u8>> {
+        if self.dropped.entries == 0 {
+            return None;
+        }
+        let Dropped { entries, bytes } = std::mem::take(&mut self.dropped);
+        let gap: Entry = Entry::Gap(Gap { time: now, entries, bytes, reason: "outboxFull".to_owned() });
+        Some(super::encode(&gap, None, None))
+    }
+
+    fn append(&mut self, now: Timestamp, entry: &[u8]) {
+        if !self.pending.is_empty() {
+            self.pending.push(b',');
+        }
+        self.pending.extend_from_slice(entry);
+        self.pending_since.get_or_insert(now);
+    }
+
+    fn seal_pending(&mut self, state: State) -> Option<Post> {
+        if self.pending.is_empty() {
+            return None;
+        }
+        self.pending_since = None;
+        let entries = std::mem::take(&mut self.pending);
+        let post = self.chain.seal(&entries);
+        self.batch_bytes = self.batch_bytes.saturating_add(post.body.len());
+        self.batches.insert(post.batch, Batch { post: post.clone(), state, attempts: 0 });
+        Some(post)
+    }
+
+    /// Seals all that is pending into a batch that the caller posts at once and answers for with
+    /// [`Outbox::acknowledged`] or [`Outbox::failed`].
+    pub fn seal(&mut self, now: Timestamp) -> Option<Post> {
+        let lost = self.lost_at(now);
+        self.seal_pending(State::InFlight(lost))
+    }
+
+    /// When a post begun now is taken for lost: its time-out and some time for the callback to come.
+    fn lost_at(&self, now: Timestamp) -> Timestamp {
+        later(now, self.post_timeout.saturating_add(Duration::from_secs(1)))
+    }
+
+    /// What is to be posted now: batches that are due, the pending one where it is old enough.
+    pub fn poll(&mut self, now: Timestamp) -> Vec<Post> {
+        let old = |since: Timestamp| now >= later(since, self.limits.flush_interval);
+        if self.pending_since.is_some_and(old) {
+            self.seal_pending(State::Due(now));
+        }
+        let lost = self.lost_at(now);
+        let mut in_flight: usize = 0;
+        for batch in self.batches.values_mut() {
+            if let State::InFlight(until) = batch.state {
+                if now >= until {
+                    batch.state = State::Due(now);
+                } else {
+                    in_flight = in_flight.saturating_add(1);
+                }
+            }
+        }
+        let mut posts = Vec::new();
+        for batch in self.batches.values_mut() {
+            if in_flight >= MOST_IN_FLIGHT {
+                break;
+            }
+            if matches!(batch.state, State::Due(at) if now >= at) {
+                batch.state = State::InFlight(lost);
+                in_flight = in_flight.saturating_add(1);
+                posts.push(batch.post.clone());
+            }
+        }
+        posts
+    }
+
+    /// The collector holds the batch.
+    pub fn acknowledged(&mut self, batch: u64) {
+        if let Some(done) = self.batches.remove(&batch) {
+            self.batch_bytes = self.batch_bytes.saturating_sub(done.post.body.len());
+        }
+    }
+
+    /// A post failed; it is posted again after a pause that doubles up to a bound. `jitter` is any random number: it
+    /// spreads the retries of many workers over half the pause.
+    pub fn failed(&mut self, now: Timestamp, batch: u64, jitter: u64) {
+        let Some(batch) = self.batches.get_mut(&batch) else { return };
+        let pause = FIRST_RETRY
+            .saturating_mul(1u32.checked_shl(batch.attempts.min(16)).unwrap_or(u32::MAX))
+            .min(LAST_RETRY);
+        let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX).max(1);
+        let spread = jitter.checked_rem(half).unwrap_or(0);
+        batch.attempts = batch.attempts.saturating_add(1);
+        batch.state = State::Due(later(now, Duration::from_micros(half.saturating_add(spread))));
+    }
+}
+
+fn later(time: Timestamp, by: Duration) -> Timestamp {
+    Timestamp::from_micros(time.micros().saturating_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)))
+}
+
+#[cfg(test)]
+#[path = "outbox/tests.rs"]
+mod tests;
