@@ -12,6 +12,8 @@ mod credential;
 mod duration;
 mod masking;
 mod recording;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod schema;
 mod secret;
 pub mod spec;
 mod validate;

@@ -132,3 +132,23 @@ fn durations_are_gos() {
         assert_eq!(parse_duration(bad), None, "{bad}");
     }
 }
+
+/// The schema and the reference page say what the code does. `UPDATE_GENERATED=1` writes them anew.
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn generated_files_are_current() {
+    let schema = serde_json::to_string_pretty(&schema::json_schema()).unwrap() + "\n";
+    for (file, made) in
+        [("filter-config/schema.json", schema), ("docs/configuration.md", schema::reference())]
+    {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        if std::env::var_os("UPDATE_GENERATED").is_some() {
+            std::fs::write(&path, &made).unwrap();
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            kept == made,
+            "{file} is out of date: run `UPDATE_GENERATED=1 cargo test -p chaperone-filter generated`"
+        );
+    }
+}

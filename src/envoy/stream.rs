@@ -1,0 +1,217 @@
+//! One HTTP stream: hands its events to the exchange and carries out what the exchange answers.
+
+use super::host;
+use super::root::Shared;
+use crate::exchange::{
+    Arrival, AtRequestBody, AtRequestHeaders, AtResponseBody, AtResponseHeaders, Confirmation, Exchange, Header,
+    LocalReply,
+};
+use crate::record::Post;
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, BufferType, MapType};
+
+/// Bytes of a collector's answer that are read: an acknowledgement is shorter.
+const MOST_ACKNOWLEDGEMENT: usize = 4096;
+
+pub(super) struct Stream {
+    gateway: Option<Shared>,
+    exchange: Option<Exchange>,
+    /// Bytes of the held request body that the exchange has seen: a held body grows from callback to callback.
+    seen: usize,
+    /// The token of the post whose answer the stream waits for, and its batch.
+    awaiting: Option<(u32, u64)>,
+    /// Set once the filter has answered or reset: nothing more may be done with the stream.
+    over: bool,
+}
+
+impl Stream {
+    pub(super) fn new(gateway: Option<Shared>) -> Self {
+        Self { gateway, exchange: None, seen: 0, awaiting: None, over: false }
+    }
+
+    fn answer(&mut self, reply: &LocalReply) -> Action {
+        self.over = true;
+        host::reply(reply);
+        Action::Pause
+    }
+
+    /// Posts the batch; where that is not even possible, the confirmation has failed at once.
+    fn confirm(&mut self, post: &Post) -> Action {
+        let Some(gateway) = self.gateway.clone() else { return self.answer(&LocalReply::broken()) };
+        let callout = gateway.borrow().post(post);
+        match host::dispatch(&callout) {
+            Some(token) => {
+                self.awaiting = Some((token, post.batch));
+                Action::Pause
+            }
+            None => match self.confirmed(post.batch, false) {
+                Confirmation::Resume => Action::Continue,
+                Confirmation::Reply(reply) => self.answer(&reply),
+            },
+        }
+    }
+
+    fn confirmed(&mut self, batch: u64, acknowledged: bool) -> Confirmation {
+        match (&self.gateway, &mut self.exchange) {
+            (Some(gateway), Some(exchange)) => {
+                let gateway = &mut gateway.borrow_mut();
+                exchange.on_confirmation(gateway, host::now(), host::jitter(), batch, acknowledged)
+            }
+            _ => Confirmation::Reply(LocalReply::broken()),
+        }
+    }
+
+    fn request_body(&mut self, chunk: &[u8], end_of_stream: bool) -> Action {
+        let (Some(gateway), Some(exchange)) = (&self.gateway, &mut self.exchange) else {
+            return self.answer(&LocalReply::broken());
+        };
+        let answer = exchange.on_request_body(&mut gateway.borrow_mut(), host::now(), chunk, end_of_stream);
+        match answer {
+            AtRequestBody::Pass => {
+                self.seen = 0;
+                Action::Continue
+            }
+            AtRequestBody::Hold => Action::Pause,
+            AtRequestBody::Confirm(post) => self.confirm(&post),
+            AtRequestBody::Reply(reply) => self.answer(&reply),
+        }
+    }
+
+    fn reset(&mut self) -> Action {
+        self.over = true;
+        let _ = hostcalls::reset_http_response();
+        Action::Pause
+    }
+
+    /// Whether the response is the API server's: a local reply, the proxy's or our own, says otherwise.
+    fn via_upstream() -> bool {
+        host::property(&["response", "code_details"]).as_deref() == Some("via_upstream")
+    }
+}
+
+impl Context for Stream {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _trailers: usize) {
+        let Some((expected, batch)) = self.awaiting else { return };
+        if token != expected {
+            return;
+        }
+        self.awaiting = None;
+        let (status, body) = host::answer(headers, body, MOST_ACKNOWLEDGEMENT);
+        let Some(gateway) = self.gateway.clone() else { return };
+        let acknowledged = gateway.borrow().is_acknowledgement(batch, status, &body);
+        match self.confirmed(batch, acknowledged) {
+            Confirmation::Resume => {
+                let _ = hostcalls::resume_http_request();
+            }
+            Confirmation::Reply(reply) => {
+                self.answer(&reply);
+            }
+        }
+    }
+}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        let (Some(gateway), Some(random)) = (self.gateway.clone(), host::random()) else {
+            return self.answer(&LocalReply::broken());
+        };
+        let arrival = Arrival {
+            headers: host::headers(MapType::HttpRequestHeaders),
+            end_of_stream,
+            source: host::property(&["source", "address"]).unwrap_or_default(),
+        };
+        let (exchange, answer) =
+            Exchange::begin(&mut gateway.borrow_mut(), host::now(), random, arrival, &host::HostVerifier);
+        self.exchange = Some(exchange);
+        match answer {
+            AtRequestHeaders::Forward(headers) => {
+                host::set_headers(MapType::HttpRequestHeaders, &headers);
+                Action::Continue
+            }
+            AtRequestHeaders::Confirm(headers, post) => {
+                host::set_headers(MapType::HttpRequestHeaders, &headers);
+                self.confirm(&post)
+            }
+            AtRequestHeaders::Reply(reply) => self.answer(&reply),
+        }
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        if self.over || self.awaiting.is_some() {
+            return Action::Pause;
+        }
+        let new = size.saturating_sub(self.seen);
+        let chunk = host::buffer(BufferType::HttpRequestBody, self.seen, new);
+        self.seen = size;
+        self.request_body(&chunk, end_of_stream)
+    }
+
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        if self.over || self.awaiting.is_some() {
+            return Action::Pause;
+        }
+        // The API has no trailers: they end the body and go no further.
+        host::set_headers(MapType::HttpRequestTrailers, &[]);
+        self.request_body(&[], true)
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        if self.over {
+            return Action::Continue;
+        }
+        let (Some(gateway), Some(exchange)) = (&self.gateway, &mut self.exchange) else { return Action::Continue };
+        let headers: Vec<Header> = host::headers(MapType::HttpResponseHeaders);
+        let upstream = Self::via_upstream();
+        let answer =
+            exchange.on_response_headers(&mut gateway.borrow_mut(), host::now(), headers, end_of_stream, upstream);
+        match answer {
+            AtResponseHeaders::Pass(headers) => {
+                host::set_headers(MapType::HttpResponseHeaders, &headers);
+                Action::Continue
+            }
+            AtResponseHeaders::Reply(reply) => self.answer(&reply),
+        }
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        if self.over {
+            return Action::Continue;
+        }
+        let (Some(gateway), Some(exchange)) = (&self.gateway, &mut self.exchange) else { return Action::Continue };
+        let chunk = host::buffer(BufferType::HttpResponseBody, 0, size);
+        if chunk.len() != size {
+            return self.reset();
+        }
+        match exchange.on_response_body(&mut gateway.borrow_mut(), host::now(), &chunk, end_of_stream) {
+            AtResponseBody::Keep => Action::Continue,
+            AtResponseBody::Replace(bytes) => match host::set_buffer(BufferType::HttpResponseBody, size, &bytes) {
+                Ok(()) => Action::Continue,
+                Err(_) => self.reset(),
+            },
+            AtResponseBody::Cut => {
+                let _ = host::set_buffer(BufferType::HttpResponseBody, size, &[]);
+                self.reset()
+            }
+        }
+    }
+
+    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        if self.over {
+            return Action::Continue;
+        }
+        let (Some(gateway), Some(exchange)) = (&self.gateway, &mut self.exchange) else { return Action::Continue };
+        match exchange.on_response_body(&mut gateway.borrow_mut(), host::now(), &[], true) {
+            // Trailers end the body: bytes still held back can no longer be sent, so the response would be cut short.
+            AtResponseBody::Replace(bytes) if !bytes.is_empty() => self.reset(),
+            AtResponseBody::Cut => self.reset(),
+            _ => Action::Continue,
+        }
+    }
+
+    fn on_log(&mut self) {
+        if let (Some(gateway), Some(exchange)) = (&self.gateway, &mut self.exchange) {
+            exchange.on_log(&mut gateway.borrow_mut(), host::now());
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What all exchanges of a worker share.
+
+use super::callout::{Answer, Callout, Purpose};
+use crate::access::{AccessPolicy, RecordingPolicy};
+use crate::config::{Collector, FilterConfig, Problem};
+use crate::identity::Authenticator;
+use crate::kube::Refusal;
+use crate::mask::{JsonMasker, MaskRules, Plan};
+use crate::metrics::{Metric, Metrics};
+use crate::record::{Chain, Object, Opening, Outbox, Post, SigningKey, uuid_v4};
+use chaperone_record::{Acknowledgement, Masked, Timestamp};
+use std::rc::Rc;
+
+/// One worker VM's state: configuration, keys, policies, outbox, counts. Every worker has its own.
+pub struct Gateway {
+    pub(super) config: FilterConfig,
+    pub(super) authenticator: Authenticator,
+    pub(super) access: AccessPolicy,
+    pub(super) recording: RecordingPolicy,
+    pub(super) mask: Rc<MaskRules>,
+    outbox: Outbox,
+    metrics: Metrics,
+}
+
+impl Gateway {
+    /// A gateway with nothing done yet. `random` names its recorder.
+    ///
+    /// # Errors
+    /// What the rooms find wrong with their part of the configuration.
+    pub fn new(
+        config: FilterConfig,
+        now: Timestamp,
+        random: [u8; 16],
+        node: String,
+        worker: String,
+    ) -> Result<Self, Vec<Problem>> {
+        let key = config.recording.signing_key.value.as_ref().and_then(|key| SigningKey::parse(key.expose()));
+        let Some(key) = key else {
+            let path = "recording.signingKey".to_owned();
+            return Err(vec![Problem { path, message: "is not a usable key".to_owned() }]);
+        };
+        let opening = Opening { config_digest: config.digest.clone(), node, worker: format!("{worker}@{now}") };
+        let chain = Chain::new(uuid_v4(random), key, opening);
+        let outbox = Outbox::new(chain, config.recording.limits.clone(), config.recording.collector.timeout);
+        Ok(Self {
+            authenticator: Authenticator::new(&config.authentication)?,
+            access: AccessPolicy::compile(&config.access),
+            recording: RecordingPolicy::compile(&config.recording.rules),
+            mask: Rc::new(MaskRules::compile(&config.masking)?),
+            outbox,
+            metrics: Metrics::default(),
+            config,
+        })
+    }
+
+    /// What is to be sent now: keys to fetch, batches to post.
+    pub fn on_tick(&mut self, now: Timestamp) -> Vec<Callout> {
+        let mut callouts: Vec<Callout> = self
+            .authenticator
+            .poll(now)
+            .into_iter()
+            .map(|fetch| Callout {
+                purpose: Purpose::Keys(fetch.id),
+                cluster: fetch.cluster,
+                headers: vec![
+                    (":method", "GET".to_owned()),
+                    (":scheme", fetch.scheme),
+                    (":authority", fetch.authority),
+                    (":path", fetch.path),
+                    ("accept", "application/json".to_owned()),
+                ],
+                body: Rc::from([]),
+                timeout: std::time::Duration::from_secs(5),
+            })
+            .collect();
+        self.metrics.add(Metric::KeyFetches, callouts.len() as u64);
+        for post in self.outbox.poll(now) {
+            self.metrics.count(Metric::Posts);
+            callouts.push(self.post(&post));
+        }
+        self.metrics.set(Metric::OutboxBytes, self.outbox.bytes() as u64);
+        self.metrics.set(Metric::OutboxBatches, self.outbox.unacknowledged() as u64);
+        callouts
+    }
+
+    /// The answer to something [`Gateway::on_tick`] asked for. Gives what an operator should read in the log.
+    pub fn on_answer(&mut self, now: Timestamp, jitter: u64, purpose: Purpose, answer: &Answer) -> Vec<String> {
+        match purpose {
+            Purpose::Batch(batch) => {
+                let acknowledged = self.is_acknowledgement(batch, answer.status, &answer.body);
+                self.posted(now, batch, acknowledged, jitter);
+                let status = answer.status.map_or("none".to_owned(), |status| status.to_string());
+                if acknowledged { Vec::new() } else { vec![format!("The collector did not acknowledge batch {batch}; answer: {status}.")] }
+            }
+            Purpose::Keys(id) => match self.authenticator.on_answer(now, jitter, id, answer.status, &answer.body) {
+                Ok(()) => Vec::new(),
+                Err(error) => {
+                    self.metrics.count(Metric::KeyFetchesFailed);
+                    vec![format!("Fetching an issuer's keys failed: {error}.")]
+                }
+            },
+        }
+    }
+
+    /// The callout that posts a batch.
+    pub fn post(&self, post: &Post) -> Callout {
+        let Collector { cluster, authority, path, timeout, token } = &self.config.recording.collector;
+        let token = token.value.as_ref().map(|token| String::from_utf8_lossy(token.expose()).into_owned());
+        Callout {
+            purpose: Purpose::Batch(post.batch),
+            cluster: cluster.clone(),
+            headers: vec![
+                (":method", "POST".to_owned()),
+                (":scheme", "http".to_owned()),
+                (":authority", authority.clone()),
+                (":path", path.clone()),
+                ("content-type", "application/json".to_owned()),
+                ("authorization", format!("Bearer {}", token.unwrap_or_default())),
+                (chaperone_record::SIGNATURE_HEADER, post.signature.to_string()),
+            ],
+            body: post.body.clone(),
+            timeout: *timeout,
+        }
+    }
+
+    /// Whether this is the collector's word that it holds the batch: 200, naming this recorder and this batch. Anything
+    /// else, from whoever answers in the collector's place, is not.
+    pub fn is_acknowledgement(&self, batch: u64, status: Option<u16>, body: &[u8]) -> bool {
+        let said: Option<Acknowledgement> = serde_json::from_slice(body).ok();
+        status == Some(200) && said.is_some_and(|said| said.batch == batch && said.recorder == self.outbox.recorder())
+    }
+
+    /// What was counted.
+    pub fn metrics(&mut self) -> &mut Metrics {
+        &mut self.metrics
+    }
+
+    pub(super) fn count(&mut self, metric: Metric) {
+        self.metrics.count(metric);
+    }
+
+    pub(super) fn count_masked(&mut self, masked: &[Masked]) {
+        let values = masked.iter().fold(0u64, |sum, one| sum.saturating_add(one.count));
+        self.metrics.add(Metric::Masked, values);
+    }
+
+    pub(super) fn count_refusal(&mut self, refusal: &Refusal) {
+        self.metrics.count(match refusal.status.code() {
+            401 => Metric::RefusedUnauthenticated,
+            403 => Metric::RefusedForbidden,
+            405 | 406 | 415 => Metric::RefusedMedia,
+            413 | 422 => Metric::RefusedBody,
+            502 => Metric::RefusedResponse,
+            503 => Metric::RefusedUnrecorded,
+            _ => Metric::RefusedBadRequest,
+        });
+    }
+
+    /// Whether there is room for the record of another exchange.
+    pub(super) fn has_room(&self) -> bool {
+        self.outbox.has_room()
+    }
+
+    /// Puts an entry into the outbox. Where there is no room it is counted, and a `gap` entry will say so.
+    pub(super) fn write(&mut self, now: Timestamp, entry: &[u8]) {
+        let taken = self.outbox.push(now, entry).is_ok();
+        self.metrics.count(if taken { Metric::Entries } else { Metric::EntriesDropped });
+    }
+
+    /// Seals what is pending for a stream to post itself.
+    pub(super) fn seal(&mut self, now: Timestamp) -> Option<Post> {
+        let post = self.outbox.seal(now);
+        if post.is_some() {
+            self.metrics.count(Metric::Posts);
+        }
+        post
+    }
+
+    /// How a post ended.
+    pub(super) fn posted(&mut self, now: Timestamp, batch: u64, acknowledged: bool, jitter: u64) {
+        if acknowledged {
+            self.outbox.acknowledged(batch);
+        } else {
+            self.metrics.count(Metric::PostsFailed);
+            self.outbox.failed(now, batch, jitter);
+        }
+    }
+
+    /// A request body that may hold Secret values, masked for the record as a response would be. What can't be masked is
+    /// not written down; its digest and length are.
+    pub(super) fn secret_object(&self, body: &[u8]) -> Option<Object> {
+        if body.is_empty() {
+            return None;
+        }
+        let mut masker = JsonMasker::new(Plan::secret_request(), &self.mask);
+        let mut masked = Vec::with_capacity(body.len());
+        let done = masker.push(body, &mut masked).and_then(|()| masker.finish(&mut masked));
+        if done.is_ok() { Object::new(&masked) } else { Some(Object::omitted()) }
+    }
+}

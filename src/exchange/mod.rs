@@ -1,0 +1,164 @@
+//! One request and its response, as a state machine: events in, effects out.
+//!
+//! [`Exchange`] is one stream's machine, [`Gateway`] what all streams of a worker share. Neither knows a socket, a clock or
+//! a host: the shell calls `on_…` with what happened and carries out the answer. An exchange's way:
+//!
+//! ```text
+//! begin ─┬─ Reply ──────────────────────────────────────────────────────────────► Over
+//!        ├─ Confirm ─ on_confirmation ─┐
+//!        └─ Forward ───────────────────┴─► on_request_body ─┬─ Hold … Confirm ─ on_confirmation ─┐
+//!                                                           └─ Pass ─────────────────────────────┤
+//!                 Over ◄─ on_log ◄─ on_response_body ◄─ on_response_headers ◄────────────────────┘
+//! ```
+
+mod account;
+mod callout;
+mod gateway;
+mod reply;
+mod request;
+mod response;
+
+#[cfg(test)]
+mod tests;
+
+pub use callout::{Answer, Callout, Purpose};
+pub use gateway::Gateway;
+pub use reply::LocalReply;
+
+use crate::record::Post;
+use account::Account;
+use chaperone_record::Timestamp;
+use response::ResponseBody;
+
+/// A header's name, in lower case as Envoy gives it, and its value.
+pub type Header = (Vec<u8>, Vec<u8>);
+
+/// What the shell knows when a request begins.
+pub struct Arrival {
+    /// All headers, pseudo-headers too, in their order.
+    pub headers: Vec<Header>,
+    /// Whether no body follows.
+    pub end_of_stream: bool,
+    /// The client's address as the proxy knows it, `host:port`; empty where it does not.
+    pub source: String,
+}
+
+/// What to do with a request's headers.
+pub enum AtRequestHeaders {
+    /// Send these upstream.
+    Forward(Vec<Header>),
+    /// Set these, post the batch, and wait for [`Exchange::on_confirmation`] before anything goes upstream.
+    Confirm(Vec<Header>, Post),
+    /// Answer.
+    Reply(LocalReply),
+}
+
+/// What to do with a piece of the request's body.
+pub enum AtRequestBody {
+    /// Send it, and all that was held, upstream.
+    Pass,
+    /// Hold it back.
+    Hold,
+    /// Hold it back, post the batch, and wait for [`Exchange::on_confirmation`].
+    Confirm(Post),
+    /// Answer.
+    Reply(LocalReply),
+}
+
+/// What to do once a confirmation came, or did not.
+pub enum Confirmation {
+    /// Let the request go on.
+    Resume,
+    /// Answer.
+    Reply(LocalReply),
+}
+
+/// What to do with a response's headers.
+pub enum AtResponseHeaders {
+    /// Send these to the agent.
+    Pass(Vec<Header>),
+    /// Answer instead.
+    Reply(LocalReply),
+}
+
+/// What to do with a piece of the response's body.
+pub enum AtResponseBody {
+    /// Send it as it is.
+    Keep,
+    /// Send this in its place.
+    Replace(Vec<u8>),
+    /// Send nothing more and reset the stream.
+    Cut,
+}
+
+/// One request and its response.
+pub struct Exchange {
+    phase: Phase,
+    account: Account,
+}
+
+/// Where an exchange stands.
+enum Phase {
+    /// The `request` entry is posted; headers wait. `more` says whether a body follows.
+    ConfirmingHead { batch: u64, more: bool },
+    /// The body comes, and is held back until its record is acknowledged.
+    HoldingBody,
+    /// The body's entry is posted; the body waits.
+    ConfirmingBody { batch: u64 },
+    /// The request goes upstream as it comes.
+    Forwarding,
+    /// The response goes to the agent as it comes.
+    Responding(Box<ResponseBody>),
+    /// Everything is written down.
+    Over,
+}
+
+impl Exchange {
+    /// The answer to the post whose batch the exchange waits for. `jitter` is any random number.
+    pub fn on_confirmation(
+        &mut self,
+        gateway: &mut Gateway,
+        now: Timestamp,
+        jitter: u64,
+        batch: u64,
+        acknowledged: bool,
+    ) -> Confirmation {
+        let more = match self.phase {
+            Phase::ConfirmingHead { batch: expected, more } if expected == batch => more,
+            Phase::ConfirmingBody { batch: expected } if expected == batch => false,
+            _ => return Confirmation::Reply(LocalReply::broken()),
+        };
+        gateway.posted(now, batch, acknowledged, jitter);
+        if acknowledged {
+            self.account.forwarded(now);
+            self.phase = if more { Phase::HoldingBody } else { Phase::Forwarding };
+            Confirmation::Resume
+        } else {
+            let refusal = reply::unrecorded("the collector did not acknowledge the record of this request");
+            Confirmation::Reply(self.refuse(gateway, now, refusal))
+        }
+    }
+
+    /// The stream is over, for whatever reason: what was not written down yet is.
+    pub fn on_log(&mut self, gateway: &mut Gateway, now: Timestamp) {
+        let reason = match &self.phase {
+            Phase::Over => return,
+            Phase::ConfirmingHead { .. } | Phase::HoldingBody | Phase::ConfirmingBody { .. } => {
+                "the stream ended before the request was forwarded"
+            }
+            Phase::Forwarding => "the stream ended before a response came",
+            Phase::Responding(_) => "the stream ended before the response was whole",
+        };
+        if let Phase::Responding(body) = std::mem::replace(&mut self.phase, Phase::Over) {
+            self.account.response_so_far(gateway, now, *body);
+        }
+        self.account.aborted(gateway, now, reason);
+    }
+
+    /// Writes a refusal down and makes it the answer.
+    fn refuse(&mut self, gateway: &mut Gateway, now: Timestamp, refusal: crate::kube::Refusal) -> LocalReply {
+        self.phase = Phase::Over;
+        self.account.refused(gateway, now, &refusal);
+        reply::from_refusal(refusal, self.account.id())
+    }
+}

@@ -1,0 +1,173 @@
+//! The response: what may pass, what is masked on its way, and what must not reach the agent.
+
+use super::{AtResponseBody, AtResponseHeaders, Exchange, Gateway, Header, Phase};
+use crate::config::Level;
+use crate::kube::{Media, Refusal, RequestInfo, StreamKind};
+use crate::mask::{BodyMasker, Plan};
+use crate::metrics::Metric;
+use crate::record::BodyRecorder;
+use chaperone_record::{Channel, Masked, Outcome, Timestamp};
+use std::rc::Rc;
+
+/// A response under way.
+pub(super) struct ResponseBody {
+    /// As the agent gets it.
+    pub(super) status: u16,
+    masker: Option<BodyMasker>,
+    pub(super) recorder: BodyRecorder,
+    /// How it ends if nothing goes wrong.
+    outcome: Outcome,
+}
+
+impl ResponseBody {
+    /// What has been masked so far.
+    pub(super) fn masked(&self) -> Vec<Masked> {
+        self.masker.as_ref().map(BodyMasker::masked).unwrap_or_default()
+    }
+}
+
+impl Exchange {
+    /// The response's headers are here. `upstream` tells the API server's answer from the proxy's own.
+    pub fn on_response_headers(
+        &mut self,
+        gateway: &mut Gateway,
+        now: Timestamp,
+        headers: Vec<Header>,
+        end_of_stream: bool,
+        upstream: bool,
+    ) -> AtResponseHeaders {
+        if matches!(self.phase, Phase::Over) {
+            return AtResponseHeaders::Pass(headers);
+        }
+        self.account.first_byte(now);
+        let status = status(&headers);
+        let masker = match self.choose(gateway, &headers, status, end_of_stream, upstream) {
+            Ok(masker) => masker,
+            Err(refusal) => return AtResponseHeaders::Reply(self.refuse(gateway, now, refusal)),
+        };
+        let streams = matches!(self.info.stream_kind(), Some(StreamKind::Watch | StreamKind::Log)) && status == 200;
+        let limits = &gateway.config.recording.limits;
+        let recorder = match self.account.level() {
+            Level::Metadata | Level::Request => BodyRecorder::digest_only(),
+            Level::RequestResponse if streams => BodyRecorder::streaming(limits.max_body_bytes),
+            Level::RequestResponse => BodyRecorder::new(limits.max_body_bytes, limits.batch_bytes),
+        };
+        let headers = self.rewrite_response(headers, masker.is_some());
+        let outcome = if upstream { Outcome::Complete } else { Outcome::ProxyReply };
+        let body = ResponseBody { status, masker, recorder, outcome };
+        if end_of_stream {
+            self.phase = Phase::Over;
+            self.account.responded(gateway, now, body, outcome, "");
+        } else {
+            self.phase = Phase::Responding(Box::new(body));
+        }
+        AtResponseHeaders::Pass(headers)
+    }
+
+    /// How the body is masked; none where it passes as it is.
+    fn choose(
+        &self,
+        gateway: &Gateway,
+        headers: &[Header],
+        status: u16,
+        end_of_stream: bool,
+        upstream: bool,
+    ) -> Result<Option<BodyMasker>, Refusal> {
+        if headers.iter().any(|(_, value)| gateway.holds_credential(value)) {
+            return Err(unmaskable("a response header repeats the gateway's own credential"));
+        }
+        if status == 101 {
+            return Err(unmaskable("the API server switched protocols on a request that is not a recorded stream"));
+        }
+        // The proxy's own replies hold nothing of the cluster's; other URLs (discovery, OpenAPI, health) never hold objects.
+        if !upstream || end_of_stream || !self.info.is_resource_request {
+            return Ok(None);
+        }
+        if values(headers, b"content-encoding").any(|value| !value.eq_ignore_ascii_case(b"identity")) {
+            return Err(unmaskable("the response is compressed though identity was asked for"));
+        }
+        let mut types = values(headers, b"content-type");
+        let (first, second) = (types.next(), types.next());
+        if second.is_some() {
+            return Err(unmaskable("the response has two content types"));
+        }
+        let plan = Plan::response(&self.info);
+        match first.map_or(Media::Other, Media::parse) {
+            Media::Json => Ok(Some(BodyMasker::json(plan, &gateway.mask))),
+            Media::Protobuf => Ok(Some(BodyMasker::protobuf(plan, &gateway.mask))),
+            Media::Yaml | Media::Cbor => Err(unmaskable("the response is YAML or CBOR though JSON was asked for")),
+            _ if plan.is_secret() => Err(unmaskable("the response to a request for Secrets is neither JSON nor protobuf")),
+            _ => Ok(None),
+        }
+    }
+
+    /// The response's headers as the agent gets them.
+    fn rewrite_response(&self, headers: Vec<Header>, masked: bool) -> Vec<Header> {
+        let mut kept: Vec<Header> = headers
+            .into_iter()
+            // A masked body has another length; left in place, the bytes beyond it would be read as the next response.
+            .filter(|(name, _)| !(masked && name == b"content-length") && name != b"audit-id")
+            .collect();
+        kept.push((b"audit-id".to_vec(), self.account.id().to_string().into_bytes()));
+        kept
+    }
+
+    /// Some of the response's body is here.
+    pub fn on_response_body(
+        &mut self,
+        gateway: &mut Gateway,
+        now: Timestamp,
+        chunk: &[u8],
+        end_of_stream: bool,
+    ) -> AtResponseBody {
+        let Phase::Responding(body) = &mut self.phase else { return AtResponseBody::Keep };
+        let masked = match &mut body.masker {
+            None => Ok(None),
+            Some(masker) => {
+                let mut out = Vec::with_capacity(chunk.len().saturating_add(64));
+                let pushed = masker.push(chunk, &mut out);
+                let done = pushed.and_then(|()| if end_of_stream { masker.finish(&mut out) } else { Ok(()) });
+                done.map(|()| Some(out))
+            }
+        };
+        let seen = match &masked {
+            Ok(Some(bytes)) => bytes.as_slice(),
+            Ok(None) => chunk,
+            Err(_) => &[],
+        };
+        if !seen.is_empty()
+            && let Some(piece) = body.recorder.push(seen)
+        {
+            self.account.piece(gateway, now, Channel::Response, piece);
+        }
+        let (outcome, reason) = match &masked {
+            Err(code) => (Outcome::Cut, *code),
+            Ok(_) if end_of_stream => (body.outcome, ""),
+            Ok(_) => return masked.ok().flatten().map_or(AtResponseBody::Keep, AtResponseBody::Replace),
+        };
+        if let Phase::Responding(body) = std::mem::replace(&mut self.phase, Phase::Over) {
+            self.account.responded(gateway, now, *body, outcome, reason);
+        }
+        match masked {
+            Ok(Some(bytes)) => AtResponseBody::Replace(bytes),
+            Ok(None) => AtResponseBody::Keep,
+            Err(_) => {
+                gateway.count(Metric::Cut);
+                AtResponseBody::Cut
+            }
+        }
+    }
+}
+
+fn unmaskable(why: &str) -> Refusal {
+    Refusal::bad_gateway("masking", "unmaskable", &format!("chaperone: the response was withheld, because {why}"))
+}
+
+fn values<'a>(headers: &'a [Header], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    headers.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_slice())
+}
+
+fn status(headers: &[Header]) -> u16 {
+    let text = values(headers, b":status").next().and_then(|value| std::str::from_utf8(value).ok());
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
