@@ -17,4 +17,5 @@
 //! | [`envoy`] | the shell: host calls in, host calls out (wasm only) |
 
 pub mod config;
+pub mod kube;
 pub mod record;

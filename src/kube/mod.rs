@@ -1,0 +1,16 @@
+//! The Kubernetes API's vocabulary: what a request asks for, media types, `Status`.
+
+mod head;
+mod media;
+mod query;
+mod status;
+mod target;
+
+#[cfg(test)]
+mod tests;
+
+pub use head::RequestHead;
+pub use media::Media;
+pub use query::Query;
+pub use status::{Refusal, Status};
+pub use target::{RequestInfo, StreamKind};
