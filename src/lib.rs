@@ -16,6 +16,8 @@
 //! | [`exchange`] | one request and its response, as a state machine over all of the above |
 //! | [`envoy`] | the shell: host calls in, host calls out (wasm only) |
 
+pub mod access;
 pub mod config;
+pub mod identity;
 pub mod kube;
 pub mod record;

@@ -1,0 +1,118 @@
+//! From `Authorization` to an identity.
+
+use super::cache::TokenCache;
+use super::jwt::{Jwt, bearer};
+use super::keys::{Fetch, Keys};
+use super::{AuthError, Identity, SignatureVerifier, claims, signature};
+use crate::config::{Authentication, Jwt as JwtConfig, Problem};
+use chaperone_record::Timestamp;
+use std::rc::Rc;
+
+/// Verifies tokens of the configured issuers. Checks go from cheap to expensive, so that a flood of garbage costs little:
+/// form, issuer, times, audience, key, and only then the signature.
+pub struct Authenticator {
+    issuers: Vec<(JwtConfig, Keys)>,
+    cache: TokenCache,
+    next_fetch: u64,
+}
+
+impl Authenticator {
+    /// From the configuration.
+    ///
+    /// # Errors
+    /// Inline key sets and URLs that cannot be used.
+    pub fn new(config: &Authentication) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut issuers = Vec::new();
+        for (index, jwt) in config.jwt.iter().enumerate() {
+            match Keys::new(&jwt.issuer) {
+                Ok(keys) => issuers.push((jwt.clone(), keys)),
+                Err(what) => {
+                    let field = if jwt.issuer.jwks.is_some() { "jwks" } else { "discoveryURL" };
+                    problems.push(Problem {
+                        path: format!("authentication.jwt[{index}].issuer.{field}"),
+                        message: what.to_owned(),
+                    });
+                }
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Self { issuers, cache: TokenCache::new(config.cache.max_tokens), next_fetch: 0 })
+    }
+
+    /// Who bears the token in these values of `Authorization`.
+    ///
+    /// # Errors
+    /// Why the token is not taken.
+    pub fn authenticate(
+        &mut self,
+        now: Timestamp,
+        authorization: &[&[u8]],
+        host: &dyn SignatureVerifier,
+    ) -> Result<Rc<Identity>, AuthError> {
+        let token = bearer(authorization)?;
+        let digest = hmac_sha256::Hash::hash(token.as_bytes());
+        if let Some(identity) = self.cache.get(&digest, now) {
+            return Ok(identity);
+        }
+        let jwt = Jwt::parse(token)?;
+        let issuer = jwt.claims.get("iss").and_then(|issuer| issuer.as_str());
+        let issuer = issuer.ok_or(AuthError::Claims("iss is missing"))?;
+        let found = self.issuers.iter_mut().enumerate().find(|(_, (config, _))| config.issuer.url == issuer);
+        let (index, (config, keys)) = found.ok_or(AuthError::UnknownIssuer)?;
+        if !config.issuer.algorithms.contains(&jwt.algorithm) {
+            return Err(AuthError::Algorithm);
+        }
+        let expires = claims::check_times(&jwt.claims, now, config.clock_skew)?;
+        claims::check_audience(&jwt.claims, &config.issuer.audiences)?;
+        let user = claims::user(&jwt.claims, config)?;
+        let candidates =
+            keys.candidates(now, jwt.kid.as_deref(), &jwt.algorithm).ok_or(AuthError::KeysUnavailable)?;
+        if candidates.is_empty() {
+            keys.unknown_key(now);
+            return Err(AuthError::UnknownKey);
+        }
+        // Few keys share a kid; more would only be a way to make one token cost many signatures.
+        let key =
+            candidates.iter().take(4).find(|key| signature::verifies(&jwt, key, host)).map(|key| key.digest);
+        let key = key.ok_or(AuthError::Signature)?;
+        let identity = Rc::new(Identity { user, claims: jwt.claims, expires, issuer: index, key });
+        self.cache.insert(digest, identity.clone());
+        Ok(identity)
+    }
+
+    /// What to fetch now.
+    pub fn poll(&mut self, now: Timestamp) -> Vec<Fetch> {
+        let mut fetches = Vec::new();
+        for (_, keys) in &mut self.issuers {
+            if let Some(fetch) = keys.poll(now, self.next_fetch) {
+                self.next_fetch = self.next_fetch.saturating_add(1);
+                fetches.push(fetch);
+            }
+        }
+        fetches
+    }
+
+    /// The answer to a fetch. `jitter` is any random number.
+    ///
+    /// # Errors
+    /// The issuer's URL and why the answer can't be used.
+    pub fn on_answer(
+        &mut self,
+        now: Timestamp,
+        jitter: u64,
+        id: u64,
+        status: Option<u16>,
+        body: &[u8],
+    ) -> Result<(), String> {
+        for (index, (config, keys)) in self.issuers.iter_mut().enumerate() {
+            let url = &config.issuer.url;
+            if keys.on_answer(now, jitter, id, status, body).map_err(|error| format!("{url}: {error}"))? {
+                self.cache.retain_keys(index, &keys.digests());
+            }
+        }
+        Ok(())
+    }
+}
