@@ -1,0 +1,12 @@
+//! Keeps Secret values out of what an agent reads, and masks out of what it writes.
+
+mod literals;
+mod masked;
+mod patch;
+pub mod protobuf;
+mod replacement;
+pub mod text;
+pub mod write_back;
+
+pub use masked::MaskedPaths;
+pub use replacement::Replacement;

@@ -1,0 +1,1 @@
+//! The guard on JSON Patches of Secrets.
