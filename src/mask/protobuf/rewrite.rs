@@ -141,7 +141,9 @@ impl Walk<'_, '_> {
             Content::Single => Ok(0),
             Content::Value if field.value.is_empty() => Ok(0),
             Content::Value => Ok(self.replace(field, at)),
-            Content::One(message) => self.nested(field, at, |walk, at| walk.message(message, field.value, at)),
+            Content::One(message) => {
+                self.nested(field, at, |walk, at| walk.message(message, field.value, at))
+            }
             Content::Many(message) => {
                 self.path.push_str("[*]");
                 self.nested(field, at, |walk, at| walk.message(message, field.value, at))

@@ -58,15 +58,18 @@ const fn known(number: u32, name: &'static str, content: Content) -> Known {
 }
 
 /// `metav1.ObjectMeta` of a Secret.
-static OBJECT_META: Message = open(&[known(11, "labels", Content::Entry(metadata::label)), known(12, "annotations", Content::Entry(metadata::annotation))]);
+static OBJECT_META: Message = open(&[
+    known(11, "labels", Content::Entry(metadata::label)),
+    known(12, "annotations", Content::Entry(metadata::annotation)),
+]);
 
 /// `v1.Secret`.
 pub(super) static SECRET: Message = open(&[
-        known(1, "metadata", Content::One(&OBJECT_META)),
-        known(2, "data", Content::Entry(metadata::secret)),
-        known(3, "type", Content::Single),
-        known(4, "stringData", Content::Entry(metadata::secret)),
-    ]);
+    known(1, "metadata", Content::One(&OBJECT_META)),
+    known(2, "data", Content::Entry(metadata::secret)),
+    known(3, "type", Content::Single),
+    known(4, "stringData", Content::Entry(metadata::secret)),
+]);
 
 /// `v1.SecretList`.
 pub(super) static SECRET_LIST: Message =
@@ -81,24 +84,22 @@ pub(super) static PARTIAL_LIST: Message =
 
 /// `metav1.Status` that answers a request to Secrets: its texts may quote the live object.
 pub(super) static STATUS: Message = open(&[
-        known(1, "metadata", Content::Single),
-        known(3, "message", Content::Value),
-        known(5, "details", Content::One(&STATUS_DETAILS)),
-    ]);
+    known(1, "metadata", Content::Single),
+    known(3, "message", Content::Value),
+    known(5, "details", Content::One(&STATUS_DETAILS)),
+]);
 
 static STATUS_DETAILS: Message = open(&[known(4, "causes", Content::Many(&STATUS_CAUSE))]);
 
 static STATUS_CAUSE: Message = open(&[known(2, "message", Content::Value)]);
 
 /// `authentication.k8s.io` `TokenRequest`: the minted token.
-pub(super) static TOKEN_REQUEST: Message =
-    open(&[known(3, "status", Content::One(&TOKEN_REQUEST_STATUS))]);
+pub(super) static TOKEN_REQUEST: Message = open(&[known(3, "status", Content::One(&TOKEN_REQUEST_STATUS))]);
 
 static TOKEN_REQUEST_STATUS: Message = open(&[known(1, "token", Content::Value)]);
 
 /// `authentication.k8s.io` `TokenReview`: the token under review comes back.
-pub(super) static TOKEN_REVIEW: Message =
-    open(&[known(2, "spec", Content::One(&TOKEN_REVIEW_SPEC))]);
+pub(super) static TOKEN_REVIEW: Message = open(&[known(2, "spec", Content::One(&TOKEN_REVIEW_SPEC))]);
 
 static TOKEN_REVIEW_SPEC: Message = open(&[known(1, "token", Content::Value)]);
 
