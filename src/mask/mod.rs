@@ -2,9 +2,11 @@
 
 mod literals;
 mod masked;
-mod patch;
+pub mod patch;
+mod path;
 pub mod protobuf;
 mod replacement;
+pub mod secret_type;
 pub mod text;
 pub mod write_back;
 

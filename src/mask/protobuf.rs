@@ -277,3 +277,26 @@ impl<'r> ProtobufMasker<'r> {
         Ok(())
     }
 }
+
+/// The `type` of a Secret in its envelope, whole; none where it has none.
+pub(super) fn secret_type(body: &[u8]) -> Result<Option<String>, ProtobufError> {
+    let behind = body.strip_prefix(envelope::MAGIC).ok_or(ProtobufError::Magic)?;
+    let envelope = envelope::Envelope::read(behind)?;
+    if (envelope.type_meta.api_version, envelope.type_meta.kind) != (b"v1", b"Secret") {
+        return Err(ProtobufError::Kind);
+    }
+    let mut found = None;
+    let mut fields = wire::Fields::new(envelope.raw.map_or(&[] as &[u8], |raw| raw.value));
+    while let Some(field) = fields.next()? {
+        if field.tag.number != 3 {
+            continue;
+        }
+        if field.tag.wire_type != wire::WireType::Bytes {
+            return Err(ProtobufError::WrongType);
+        }
+        if found.replace(field.value).is_some() {
+            return Err(ProtobufError::Repeated);
+        }
+    }
+    Ok(found.map(|value| String::from_utf8_lossy(value).into_owned()))
+}

@@ -48,17 +48,3 @@ fn looks_like_a_copy(value: &[u8]) -> bool {
     let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=');
     structured || value.split(|byte| !base64(byte)).any(|run| run.len() >= 40)
 }
-
-/// Adds a map's key to a path: `.password`, or `['tls.crt']` where it is no plain name.
-pub(super) fn push_key(path: &mut String, key: &[u8]) {
-    let key = String::from_utf8_lossy(key);
-    if !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
-    {
-        path.push('.');
-        path.push_str(&key);
-    } else {
-        path.push_str("['");
-        path.push_str(&key.replace('\\', "\\\\").replace('\'', "\\'"));
-        path.push_str("']");
-    }
-}

@@ -8,7 +8,7 @@ use super::metadata::{self, Treatment};
 use super::schema::{Content, Known, Message};
 use super::wire::{Field, Fields, WireType, put_varint, varint_len};
 use super::{Asked, ProtobufError};
-use crate::mask::{MaskedPaths, Replacement};
+use crate::mask::{MaskedPaths, Replacement, path};
 
 /// Bytes of the original that something else stands for.
 #[derive(Clone, Copy, Debug)]
@@ -172,7 +172,7 @@ impl Walk<'_, '_> {
         match treat(key, value.value) {
             Treatment::Keep => Ok(0),
             Treatment::Replace => {
-                metadata::push_key(&mut self.path, key);
+                path::push_key(&mut self.path, key);
                 Ok(self.replace(&value, at))
             }
         }

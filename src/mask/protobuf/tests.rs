@@ -1,3 +1,5 @@
+#![allow(clippy::arithmetic_side_effects, clippy::type_complexity)]
+
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
