@@ -19,6 +19,7 @@ use envelope::{Tail, TypeMeta};
 use rewrite::Start;
 use schema::Message;
 use std::fmt;
+use std::rc::Rc;
 
 /// How much of one object, or one watch event, is held back at most, where the config says nothing else: 4 MiB.
 pub const DEFAULT_LIMIT: usize = 4 << 20;
@@ -127,9 +128,9 @@ impl Asked {
 
 /// Masks one protobuf response as its bytes come. After an error every call returns it again: nothing more may pass.
 #[derive(Debug)]
-pub struct ProtobufMasker<'r> {
+pub struct ProtobufMasker {
     asked: Asked,
-    replacement: &'r Replacement,
+    replacement: Rc<Replacement>,
     limit: usize,
     state: State,
     /// What is held back.
@@ -150,9 +151,9 @@ enum State {
     Failed(ProtobufError),
 }
 
-impl<'r> ProtobufMasker<'r> {
+impl ProtobufMasker {
     /// A masker for one response; `limit` bounds in bytes what is held back.
-    pub fn new(asked: Asked, framing: Framing, replacement: &'r Replacement, limit: usize) -> Self {
+    pub fn new(asked: Asked, framing: Framing, replacement: Rc<Replacement>, limit: usize) -> Self {
         let state = match framing {
             Framing::Object => State::Head,
             Framing::Watch => State::Watching,
@@ -233,7 +234,7 @@ impl<'r> ProtobufMasker<'r> {
 
     fn mask_object(&mut self, out: &mut Vec<u8>) -> Result<(), ProtobufError> {
         let held = std::mem::take(&mut self.held);
-        let edits = rewrite::edits(&Start::Object, &held, self.asked, self.replacement, &mut self.masked)?;
+        let edits = rewrite::edits(&Start::Object, &held, self.asked, &self.replacement, &mut self.masked)?;
         edits.write(&held, out);
         Ok(())
     }
@@ -269,7 +270,7 @@ impl<'r> ProtobufMasker<'r> {
 
     fn mask_event(&mut self, out: &mut Vec<u8>) -> Result<(), ProtobufError> {
         let event = self.held.get(4..).unwrap_or_default();
-        let edits = rewrite::edits(&Start::Event, event, self.asked, self.replacement, &mut self.masked)?;
+        let edits = rewrite::edits(&Start::Event, event, self.asked, &self.replacement, &mut self.masked)?;
         let length = u32::try_from(edits.len(event)).map_err(|_| ProtobufError::TooLarge)?;
         out.extend_from_slice(&length.to_be_bytes());
         edits.write(event, out);

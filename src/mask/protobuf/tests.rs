@@ -42,8 +42,8 @@ fn event(object: &[u8]) -> Vec<u8> {
 }
 
 fn run(asked: Asked, framing: Framing, chunks: &[&[u8]]) -> Result<(Vec<u8>, Vec<String>), ProtobufError> {
-    let replacement = Replacement::default();
-    let mut masker = ProtobufMasker::new(asked, framing, &replacement, DEFAULT_LIMIT);
+    let replacement = Rc::new(Replacement::default());
+    let mut masker = ProtobufMasker::new(asked, framing, replacement, DEFAULT_LIMIT);
     let mut out = Vec::new();
     for chunk in chunks {
         masker.push(chunk, &mut out)?;
@@ -178,9 +178,9 @@ fn empty_values_and_bodies() {
 
 #[test]
 fn other_kinds_pass_unchanged_and_are_not_held() {
-    let replacement = Replacement::default();
+    let replacement = Rc::new(Replacement::default());
     let body = object("v1", "PodList", &field(2, &[7; 5000]));
-    let mut masker = ProtobufMasker::new(Asked::Other, Framing::Object, &replacement, 1024);
+    let mut masker = ProtobufMasker::new(Asked::Other, Framing::Object, replacement, 1024);
     let mut out = Vec::new();
     for chunk in body.chunks(100) {
         masker.push(chunk, &mut out).unwrap();
@@ -328,9 +328,9 @@ fn refuses_in_watches() {
 
 #[test]
 fn holds_no_more_than_the_limit_and_stays_failed() {
-    let replacement = Replacement::default();
+    let replacement = Rc::new(Replacement::default());
     let body = object("v1", "Secret", &entry(2, "k", &[1; 4000]));
-    let mut masker = ProtobufMasker::new(Asked::Secrets, Framing::Object, &replacement, 1024);
+    let mut masker = ProtobufMasker::new(Asked::Secrets, Framing::Object, replacement, 1024);
     let mut out = Vec::new();
     let results: Vec<_> = body.chunks(500).map(|chunk| masker.push(chunk, &mut out)).collect();
     assert_eq!(results.last(), Some(&Err(ProtobufError::TooLarge)));
