@@ -20,4 +20,5 @@ pub mod access;
 pub mod config;
 pub mod identity;
 pub mod kube;
+pub mod mask;
 pub mod record;

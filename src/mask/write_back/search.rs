@@ -1,0 +1,50 @@
+//! A search for texts in bytes that come in pieces.
+
+use crate::mask::literals::Literals;
+
+/// Finds a text of a set in a stream, wherever it is cut.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    /// The last bytes, one fewer than the longest text has.
+    tail: Vec<u8>,
+}
+
+impl Search {
+    /// Whether a text ends in the next bytes.
+    pub(super) fn push(&mut self, texts: &Literals, chunk: &[u8]) -> bool {
+        let keep = texts.longest().saturating_sub(1);
+        if chunk.len() <= keep {
+            self.tail.extend_from_slice(chunk);
+            let found = holds(texts, &self.tail);
+            self.tail.drain(..self.tail.len().saturating_sub(keep));
+            return found;
+        }
+        self.tail.extend_from_slice(chunk.get(..keep).unwrap_or_default());
+        let found = holds(texts, &self.tail) || holds(texts, chunk);
+        self.tail.clear();
+        self.tail.extend_from_slice(chunk.get(chunk.len().saturating_sub(keep)..).unwrap_or_default());
+        found
+    }
+
+    /// Begins anew.
+    pub(super) fn clear(&mut self) {
+        self.tail.clear();
+    }
+}
+
+fn holds(texts: &Literals, bytes: &[u8]) -> bool {
+    let mut from = 0;
+    while let Some(mut candidate) = texts.find(bytes, from) {
+        loop {
+            if candidate.whole {
+                return true;
+            }
+            match texts.next_at(bytes, candidate) {
+                Some(next) => candidate = next,
+                None => break,
+            }
+        }
+        from = candidate.at.saturating_add(1);
+    }
+    false
+}
