@@ -3,7 +3,7 @@
 use chaperone_record::Masked;
 
 /// What was masked, by path, bounded in the number of paths.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct MaskedPaths {
     paths: Vec<Masked>,
 }

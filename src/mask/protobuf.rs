@@ -5,7 +5,6 @@
 //! [`ProtobufMasker`] is the entry; the layout is that of `k8s.io/apimachinery/pkg/runtime/serializer/protobuf`.
 
 mod envelope;
-mod metadata;
 mod rewrite;
 mod schema;
 #[cfg(test)]

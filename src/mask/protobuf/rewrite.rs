@@ -4,10 +4,10 @@
 //! copies what lies between them. What no edit touches comes out byte for byte, unknown fields included.
 
 use super::envelope::{Envelope, MAGIC};
-use super::metadata::{self, Treatment};
 use super::schema::{Content, Known, Message};
 use super::wire::{Field, Fields, WireType, put_varint, varint_len};
 use super::{Asked, ProtobufError};
+use crate::mask::metadata::{self, Treatment};
 use crate::mask::{MaskedPaths, Replacement, path};
 
 /// Bytes of the original that something else stands for.

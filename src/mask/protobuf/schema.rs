@@ -2,7 +2,7 @@
 //!
 //! Numbers are those of `k8s.io/api` and `k8s.io/apimachinery`'s generated.proto files.
 
-use super::metadata::{self, Treat};
+use crate::mask::metadata::{self, Treat};
 
 /// A message type: the fields that matter.
 pub(super) struct Message {

@@ -10,6 +10,14 @@ pub(super) enum Treatment {
 /// Decides about an entry by its key and value.
 pub(super) type Treat = fn(key: &[u8], value: &[u8]) -> Treatment;
 
+/// Copies that are compressed and encoded.
+const ENCODED: [&[u8]; 2] = [b"objectset.rio.cattle.io/applied", b"banzaicloud.com/last-applied"];
+
+/// Whether an annotation holds a copy of the object as JSON, which can be masked inside.
+pub(super) fn holds_json(key: &[u8]) -> bool {
+    matches!(key, b"kubectl.kubernetes.io/last-applied-configuration" | b"kapp.k14s.io/original")
+}
+
 /// Longer annotation values may hold a copy of the object.
 const MAX_KEPT: usize = 256;
 
@@ -20,18 +28,12 @@ pub(super) fn secret(_key: &[u8], _value: &[u8]) -> Treatment {
 
 /// Annotations: tools keep copies of the whole object in them.
 pub(super) fn annotation(key: &[u8], value: &[u8]) -> Treatment {
-    const COPIES: [&[u8]; 4] = [
-        b"kubectl.kubernetes.io/last-applied-configuration",
-        b"kapp.k14s.io/original",
-        b"objectset.rio.cattle.io/applied",
-        b"banzaicloud.com/last-applied",
-    ];
     // The API server's own marks on watch bookmarks; clients act on them.
     const SERVER: [&[u8]; 2] = [b"k8s.io/initial-events-end", b"kubernetes.io/initial-events-list-blueprint"];
     if SERVER.contains(&key) {
         return Treatment::Keep;
     }
-    if COPIES.contains(&key) || value.len() > MAX_KEPT || looks_like_a_copy(value) {
+    if holds_json(key) || ENCODED.contains(&key) || value.len() > MAX_KEPT || looks_like_a_copy(value) {
         return Treatment::Replace;
     }
     Treatment::Keep
