@@ -81,7 +81,11 @@ impl<'a> Chain<'a> {
         report.batches += 1;
         if stored.batch > self.next {
             let last = stored.batch - 1;
-            let which = if last == self.next { format!("batch {last} is") } else { format!("batches {} to {last} are", self.next) };
+            let which = if last == self.next {
+                format!("batch {last} is")
+            } else {
+                format!("batches {} to {last} are", self.next)
+            };
             self.problem(report, self.next, "missing", format!("{which} missing"));
             self.previous = None;
         }
@@ -111,19 +115,40 @@ impl<'a> Chain<'a> {
 
     fn check_links(&self, stored: &StoredBatch, envelope: &Envelope<'_>, report: &mut Report) {
         if envelope.recorder != self.recorder || i64::try_from(envelope.batch) != Ok(stored.batch) {
-            self.problem(report, stored.batch, "place", "the batch states another recorder or number than it is kept under".into());
+            self.problem(
+                report,
+                stored.batch,
+                "place",
+                "the batch states another recorder or number than it is kept under".into(),
+            );
         }
         if self.previous.as_ref().is_some_and(|previous| *previous != envelope.previous) {
-            self.problem(report, stored.batch, "previous", "it does not follow from the batch before it".into());
+            self.problem(
+                report,
+                stored.batch,
+                "previous",
+                "it does not follow from the batch before it".into(),
+            );
         }
     }
 
     fn note_gaps(&self, stored: &StoredBatch, report: &mut Report) {
-        let Ok(batch) = ReceivedBatch::parse(stored.body.clone(), None, None, Timestamp::from_micros(0)) else { return };
+        let Ok(batch) = ReceivedBatch::parse(stored.body.clone(), None, None, Timestamp::from_micros(0))
+        else {
+            return;
+        };
         for located in &batch.entries {
             let Entry::Gap(gap) = &located.entry else { continue };
-            let message = format!("{} entries ({} bytes) were lost before {}: {}", gap.entries, gap.bytes, gap.time, gap.reason);
-            report.gaps.push(Finding { recorder: self.recorder.clone(), batch: Some(stored.batch), code: "gap", message });
+            let message = format!(
+                "{} entries ({} bytes) were lost before {}: {}",
+                gap.entries, gap.bytes, gap.time, gap.reason
+            );
+            report.gaps.push(Finding {
+                recorder: self.recorder.clone(),
+                batch: Some(stored.batch),
+                code: "gap",
+                message,
+            });
         }
     }
 

@@ -1,7 +1,9 @@
 //! Ed25519 keys: reading public ones (JWK sets, PEM), making new ones, and naming them.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use ed25519_dalek::pkcs8::{DecodePublicKey as _, EncodePrivateKey as _, KeypairBytes, spki::der::pem::LineEnding};
+use ed25519_dalek::pkcs8::{
+    DecodePublicKey as _, EncodePrivateKey as _, KeypairBytes, spki::der::pem::LineEnding,
+};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -76,9 +78,12 @@ pub fn generate() -> Result<NewKey, getrandom::Error> {
     let public = SigningKey::from_bytes(&seed).verifying_key();
     // Without the public key inside, the encoding is PKCS#8 version 1, which every reader takes.
     let pair = KeypairBytes { secret_key: *seed, public_key: None };
-    let Ok(private_pem) = pair.to_pkcs8_pem(LineEnding::LF) else { unreachable!("a 32-byte seed always encodes") };
+    let Ok(private_pem) = pair.to_pkcs8_pem(LineEnding::LF) else {
+        unreachable!("a 32-byte seed always encodes")
+    };
     let kid = thumbprint(&public);
-    let jwk = json!({"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": kid, "x": x(&public)});
+    let jwk =
+        json!({"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": kid, "x": x(&public)});
     Ok(NewKey { private_pem, public_jwks: format!("{:#}\n", json!({"keys": [jwk]})), kid })
 }
 
@@ -130,7 +135,8 @@ mod tests {
     use super::*;
 
     /// RFC 8037 appendix A.2 and A.3: the example key and its thumbprint.
-    const RFC_8037: &str = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    const RFC_8037: &str =
+        r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
 
     #[test]
     fn the_kid_is_the_rfc_7638_thumbprint() {
@@ -158,7 +164,10 @@ mod tests {
             ("", "not a JWK set"),
             (r#"{"keys":[]}"#, "no key in it"),
             (r#"{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#, "key 0: not an Ed25519"),
-            (r#"{"kty":"OKP","crv":"X25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#, "key 0: not an Ed25519"),
+            (
+                r#"{"kty":"OKP","crv":"X25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#,
+                "key 0: not an Ed25519",
+            ),
             (r#"{"kty":"OKP","crv":"Ed25519","x":"AAAA"}"#, "key 0: not an Ed25519"),
             (r#"{"kty":"OKP","crv":"Ed25519","d":"AAAA","x":"AAAA"}"#, "key 0: this is a private key"),
             (private.as_str(), "key 0: this is a private key"),
@@ -172,7 +181,9 @@ mod tests {
     fn pem_files_may_hold_several_keys() {
         // `openssl pkey -pubout` of two keys, one after the other.
         use ed25519_dalek::pkcs8::EncodePublicKey as _;
-        let pem = |seed| SigningKey::from_bytes(&[seed; 32]).verifying_key().to_public_key_pem(LineEnding::LF).unwrap();
+        let pem = |seed| {
+            SigningKey::from_bytes(&[seed; 32]).verifying_key().to_public_key_pem(LineEnding::LF).unwrap()
+        };
         let mut keys = KeySet::default();
         keys.add(&format!("{}{}", pem(1), pem(2))).unwrap();
         assert_eq!(keys.kids().count(), 2);

@@ -110,7 +110,11 @@ mod tests {
             ("none", None, SignatureError::Missing),
             ("empty", Some(String::new()), SignatureError::Malformed),
             ("attached payload", Some(attached), SignatureError::Malformed),
-            ("alg none", Some(sign(&protected.replace("EdDSA", "none"), &key, body)), SignatureError::Malformed),
+            (
+                "alg none",
+                Some(sign(&protected.replace("EdDSA", "none"), &key, body)),
+                SignatureError::Malformed,
+            ),
             ("no kid", Some(sign(r#"{"alg":"EdDSA"}"#, &key, body)), SignatureError::Malformed),
             (
                 "crit",
@@ -118,7 +122,11 @@ mod tests {
                 SignatureError::Malformed,
             ),
             ("unknown key", Some(sign(&foreign, &other, body)), SignatureError::UnknownKey),
-            ("another key under a known name", Some(sign(&protected, &other, body)), SignatureError::Mismatch),
+            (
+                "another key under a known name",
+                Some(sign(&protected, &other, body)),
+                SignatureError::Mismatch,
+            ),
             ("another body", Some(sign(&protected, &key, b"{}")), SignatureError::Mismatch),
             ("cut short", Some(good[..good.len() - 4].to_owned()), SignatureError::Malformed),
         ] {

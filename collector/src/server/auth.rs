@@ -44,7 +44,8 @@ pub(super) fn require(token: Option<&Token>, headers: &HeaderMap) -> Result<(), 
         (Some(value), None) => value.to_str().ok().and_then(|value| value.split_once(' ')),
         _ => None,
     };
-    let presented = presented.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+    let presented =
+        presented.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
     match (token, presented) {
         (Some(token), Some(presented)) if token.matches(presented) => Ok(()),
         _ => Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid bearer token is required")),
@@ -60,14 +61,23 @@ mod tests {
         let token = Token::new("0123456789abcdef\n").unwrap();
         let pass = |values: &[&str], token: Option<&Token>| {
             let mut headers = HeaderMap::new();
-            values.iter().for_each(|value| drop(headers.append(header::AUTHORIZATION, value.parse().unwrap())));
+            for value in values {
+                headers.append(header::AUTHORIZATION, value.parse().unwrap());
+            }
             require(token, &headers).is_ok()
         };
         let good = "Bearer 0123456789abcdef";
         assert!(pass(&[good], Some(&token)));
         assert!(pass(&["bearer 0123456789abcdef"], Some(&token)));
         assert!(!pass(&[good], None));
-        for wrong in [&[][..], &["Bearer"], &["Bearer "], &["Bearer 0123456789abcdeF"], &["Basic 0123456789abcdef"], &[good, good]] {
+        for wrong in [
+            &[][..],
+            &["Bearer"],
+            &["Bearer "],
+            &["Bearer 0123456789abcdeF"],
+            &["Basic 0123456789abcdef"],
+            &[good, good],
+        ] {
             assert!(!pass(wrong, Some(&token)), "{wrong:?}");
         }
     }

@@ -20,14 +20,19 @@ pub(super) async fn healthz() -> &'static str {
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
     match tokio::time::timeout(PROBE_TIMEOUT, app.queue.probe()).await {
         Ok(true) => Ok("ok\n"),
-        _ => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database cannot be written")),
+        _ => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "the database cannot be written",
+        )),
     }
 }
 
 /// The metrics.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Problem> {
     app.metrics.waiting.set(i64::try_from(app.queue.depth()).unwrap_or(i64::MAX));
-    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "metrics", "the metrics could not be written");
+    let failed =
+        |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "metrics", "the metrics could not be written");
     let text = app.metrics.text().map_err(failed)?;
     Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
 }

@@ -70,7 +70,8 @@ async fn store(app: &App, batch: ReceivedBatch) -> Result<(Acknowledgement, &'st
     let stored = app.queue.store(batch).await.map_err(|error| match error {
         SubmitError::Full => busy(),
         SubmitError::Stopping | SubmitError::Failed => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string()).retry_after(RETRY_AFTER)
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string())
+                .retry_after(RETRY_AFTER)
         }
     })?;
     match stored {
@@ -88,7 +89,8 @@ async fn store(app: &App, batch: ReceivedBatch) -> Result<(Acknowledgement, &'st
         Stored::Fork { new } => {
             let Acknowledgement { recorder, batch } = &acknowledgement;
             tracing::error!(%recorder, batch, new, "Other bytes came under a batch number that is taken.");
-            let detail = "another batch is stored under this number; this one is kept as evidence of the fork";
+            let detail =
+                "another batch is stored under this number; this one is kept as evidence of the fork";
             Err(Problem::new(StatusCode::CONFLICT, "fork", detail))
         }
     }
@@ -101,7 +103,8 @@ fn signature_header(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         (Some(value), None) => value.to_str().ok().filter(|text| text.len() <= MAX_SIGNATURE),
         _ => None,
     };
-    let malformed = || Problem::new(StatusCode::BAD_REQUEST, "malformed", "the signature header cannot be read");
+    let malformed =
+        || Problem::new(StatusCode::BAD_REQUEST, "malformed", "the signature header cannot be read");
     text.map(|text| Some(text.to_owned())).ok_or_else(malformed)
 }
 
@@ -126,7 +129,9 @@ async fn read(app: &App, body: Body) -> Result<Vec<u8>, Problem> {
         Ok(Ok(collected)) => Ok(collected.to_bytes().into()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(app)),
         Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "body", "the body could not be read")),
-        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body took too long to arrive")),
+        Err(_) => {
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body took too long to arrive"))
+        }
     }
 }
 

@@ -47,9 +47,17 @@ impl Metrics {
             registry: Registry::default(),
         };
         registry.register("batches", "Posted batches by result", metrics.batches.clone());
-        registry.register("signatures_refused", "Batches with a refused signature by reason", metrics.signatures.clone());
+        registry.register(
+            "signatures_refused",
+            "Batches with a refused signature by reason",
+            metrics.signatures.clone(),
+        );
         registry.register("entries_stored", "Entries in stored batches", metrics.entries.clone());
-        registry.register("entries_foreign", "Entries that named an exchange of another recorder", metrics.foreign.clone());
+        registry.register(
+            "entries_foreign",
+            "Entries that named an exchange of another recorder",
+            metrics.foreign.clone(),
+        );
         registry.register_with_unit("stored", "Bytes of stored batches", Unit::Bytes, metrics.bytes.clone());
         registry.register("batches_waiting", "Batches waiting to be written", metrics.waiting.clone());
         let help = "From a whole batch to its acknowledgement";

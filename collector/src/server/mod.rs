@@ -96,7 +96,8 @@ pub struct Server {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
-    writing: JoinHandle<()>,
+    writing: JoinHandle<Writer>,
+    reader: Reader,
 }
 
 impl Server {
@@ -113,7 +114,7 @@ impl Server {
         let (queue, writing) = WriteQueue::start(writer, limits.queue_batches);
         let app = Arc::new(App {
             queue,
-            reader,
+            reader: reader.clone(),
             ingest_token: config.ingest_token,
             auditor_token: config.auditor_token,
             keys: config.keys,
@@ -126,7 +127,7 @@ impl Server {
             let _ = stopped.await;
         });
         let serving = tokio::spawn(async move { serve.await });
-        Ok(Self { address, stop, serving, writing })
+        Ok(Self { address, stop, serving, writing, reader })
     }
 
     /// Where it listens.
@@ -144,8 +145,13 @@ impl Server {
         }
         // The queue's last handle went with the server: the writer ends once it has written what it holds. Connections
         // that were dropped above may hold one for a moment longer.
-        if tokio::time::timeout(GRACE, self.writing).await.is_err() {
-            tracing::warn!("The writer did not end in time.");
+        match tokio::time::timeout(GRACE, self.writing).await {
+            Ok(Ok(writer)) => {
+                // Readers first: the last to close folds the log into the file, and a reader cannot.
+                self.reader.close().await;
+                writer.close().await;
+            }
+            _ => tracing::warn!("The writer did not end in time."),
         }
     }
 }
@@ -162,7 +168,11 @@ fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(health::metrics))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "notFound", "there is nothing at this path"))
         .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "methodNotAllowed", "this path does not take this method")
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "methodNotAllowed",
+                "this path does not take this method",
+            )
         })
         .with_state(app)
 }

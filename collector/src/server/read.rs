@@ -53,7 +53,8 @@ pub(super) async fn session(
     Path(session): Path<String>,
     Query(page): Query<Page>,
 ) -> Result<Json<SessionDetail>, Problem> {
-    let found = app.reader.session_detail(&session, page.limit(), page.after.as_deref()).await.map_err(failed)?;
+    let found =
+        app.reader.session_detail(&session, page.limit(), page.after.as_deref()).await.map_err(failed)?;
     found.map(Json).ok_or_else(|| missing("session"))
 }
 

@@ -3,8 +3,8 @@
 use crate::evidence::sha256_hex;
 use chaperone_record::{Entry, Timestamp};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// Longest `recorder` that is taken; the filter sends a UUID.
 const MAX_RECORDER: usize = 128;
@@ -99,10 +99,21 @@ impl ReceivedBatch {
             return Err(BatchError::Previous);
         }
         let batch = i64::try_from(envelope.batch).map_err(|_| BatchError::Number)?;
-        let locate = |(index, raw): (usize, &&RawValue)| Located::read(raw, &body).ok_or(BatchError::Entry(index));
+        let locate =
+            |(index, raw): (usize, &&RawValue)| Located::read(raw, &body).ok_or(BatchError::Entry(index));
         let entries = envelope.entries.iter().enumerate().map(locate).collect::<Result<_, _>>()?;
         let (recorder, previous) = (envelope.recorder, envelope.previous);
-        Ok(Self { recorder, batch, previous, digest: sha256_hex(&body), body, signature, kid, received, entries })
+        Ok(Self {
+            recorder,
+            batch,
+            previous,
+            digest: sha256_hex(&body),
+            body,
+            signature,
+            kid,
+            received,
+            entries,
+        })
     }
 }
 
@@ -153,9 +164,13 @@ mod tests {
 
     #[test]
     fn entries_know_where_they_stand() {
-        let gap = r#"{"type": "gap", "time":"2026-11-23T08:27:21Z","entries":1,"bytes":2,"reason":"outboxFull"}"#;
-        let stream = r#"{"type":"stream","exchange":"e","channel":"stdout","offset":1,"position":0,"data":"é"}"#;
-        let body = format!(r#" {{"recorder":"r","batch":3,"previous":"{FIRST_PREVIOUS}","entries":[ {gap} , {stream}]}}"#);
+        let gap =
+            r#"{"type": "gap", "time":"2026-11-23T08:27:21Z","entries":1,"bytes":2,"reason":"outboxFull"}"#;
+        let stream =
+            r#"{"type":"stream","exchange":"e","channel":"stdout","offset":1,"position":0,"data":"é"}"#;
+        let body = format!(
+            r#" {{"recorder":"r","batch":3,"previous":"{FIRST_PREVIOUS}","entries":[ {gap} , {stream}]}}"#
+        );
         let batch = parse(&body).unwrap();
         let texts: Vec<_> = batch.entries.iter().map(|e| &body[e.start..e.start + e.length]).collect();
         assert_eq!(texts, [gap, stream]);
@@ -165,7 +180,9 @@ mod tests {
     #[test]
     fn what_is_no_batch_is_refused_without_being_quoted() {
         let with = |recorder: &str, number: &str, previous: &str, entries: &str| {
-            format!(r#"{{"recorder":"{recorder}","batch":{number},"previous":"{previous}","entries":[{entries}]}}"#)
+            format!(
+                r#"{{"recorder":"{recorder}","batch":{number},"previous":"{previous}","entries":[{entries}]}}"#
+            )
         };
         for (name, body, error) in [
             ("nothing", String::new(), BatchError::Shape { line: 1, column: 0 }),
@@ -183,7 +200,11 @@ mod tests {
         }
         assert!(matches!(parse(&with("r", "-1", FIRST_PREVIOUS, "")), Err(BatchError::Shape { .. })));
         assert!(matches!(parse(&"[".repeat(100_000)), Err(BatchError::Shape { .. })));
-        let deep = format!("{}{}", r#"{"type":"stream","exchange":"e","channel":"stdout","offset":1,"position":0,"data":"#, "[".repeat(500));
+        let deep = format!(
+            "{}{}",
+            r#"{"type":"stream","exchange":"e","channel":"stdout","offset":1,"position":0,"data":"#,
+            "[".repeat(500)
+        );
         let deep = with("r", "0", FIRST_PREVIOUS, &format!("{deep}{}}}", "]".repeat(500)));
         assert!(parse(&deep).is_err());
     }

@@ -109,9 +109,20 @@ impl ExchangeSummary {
         known.forwarded = earlier(known.forwarded, timing.forwarded);
         known.first_byte = earlier(known.first_byte, timing.first_byte);
         known.complete = known.complete.max(timing.complete);
-        if let Some(received) = known.received {
-            self.time = received;
+        if let Some(earliest) = moments(known).min() {
+            self.time = earliest;
         }
+    }
+
+    /// True once it can be told when it was, or who asked what: before that it counts in no session, because the
+    /// moment its batch arrived would stretch the session for good.
+    pub fn is_placed(&self) -> bool {
+        self.requested.is_some() || moments(&self.timing).next().is_some()
+    }
+
+    /// The last moment known of it.
+    pub fn last_moment(&self) -> Timestamp {
+        moments(&self.timing).max().unwrap_or(self.time)
     }
 
     /// How many values were masked in it.
@@ -122,7 +133,8 @@ impl ExchangeSummary {
     /// True for an allowed request that changes something in the cluster.
     pub fn is_write(&self) -> bool {
         self.requested.as_ref().is_some_and(|head| {
-            let review = head.object_ref.as_ref().is_some_and(|o| REVIEW_GROUPS.contains(&o.api_group.as_str()));
+            let review =
+                head.object_ref.as_ref().is_some_and(|o| REVIEW_GROUPS.contains(&o.api_group.as_str()));
             head.decision.allowed && !review && WRITE_VERBS.contains(&head.verb.as_str())
         })
     }
@@ -150,7 +162,8 @@ impl ExchangeSummary {
             groups: user.groups.clone(),
             issuer: user.issuer.clone(),
         });
-        let attributed = |value: &Option<Attributed>| value.as_ref().and_then(|v| serde_json::to_string(v).ok());
+        let attributed =
+            |value: &Option<Attributed>| value.as_ref().and_then(|v| serde_json::to_string(v).ok());
         let attribution = &head.attribution;
         [
             ("user", serde_json::to_string(&user.unwrap_or_default()).ok()),
@@ -185,6 +198,11 @@ impl ExchangeSummary {
             masked: i64::try_from(self.masked_values()).unwrap_or(i64::MAX),
         }
     }
+}
+
+/// The moments that are known.
+fn moments(timing: &Timing) -> impl Iterator<Item = Timestamp> {
+    [timing.received, timing.forwarded, timing.first_byte, timing.complete].into_iter().flatten()
 }
 
 fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
@@ -255,19 +273,30 @@ mod tests {
 
     #[test]
     fn every_order_of_arrival_gives_the_same_row() {
-        let request = located(json!({"type": "request", "exchange": "e", "session": "s", "attribution": {}, "method": "POST",
+        let request = located(
+            json!({"type": "request", "exchange": "e", "session": "s", "attribution": {}, "method": "POST",
             "requestURI": "/api/v1/namespaces/a/pods/p/exec", "verb": "create", "decision": {"allowed": true, "rule": "x"},
-            "timing": {"received": "2026-11-23T08:27:21.000001Z"}}));
+            "timing": {"received": "2026-11-23T08:27:21.000001Z"}}),
+        );
         let body = located(json!({"type": "request", "exchange": "e", "session": "s",
             "requestDigest": {"sha256": "00", "bytes": 17}, "timing": {"forwarded": "2026-11-23T08:27:21.000002Z"}}));
-        let response = located(json!({"type": "response", "exchange": "e", "session": "s", "responseStatus": {"code": 101},
-            "outcome": "complete", "timing": {"firstByte": "2026-11-23T08:27:21.000003Z"}}));
-        let stream = located(json!({"type": "stream", "exchange": "e", "channel": "stdout", "offset": 1, "position": 0, "data": ""}));
-        let end = located(json!({"type": "end", "exchange": "e", "session": "s", "responseStatus": {"code": 101},
-            "masked": [{"path": "$", "count": 2}], "outcome": "aborted", "timing": {"complete": "2026-11-23T08:27:22Z"}}));
+        let response = located(
+            json!({"type": "response", "exchange": "e", "session": "s", "responseStatus": {"code": 101},
+            "outcome": "complete", "timing": {"firstByte": "2026-11-23T08:27:21.000003Z"}}),
+        );
+        let stream = located(
+            json!({"type": "stream", "exchange": "e", "channel": "stdout", "offset": 1, "position": 0, "data": ""}),
+        );
+        let end = located(
+            json!({"type": "end", "exchange": "e", "session": "s", "responseStatus": {"code": 101},
+            "masked": [{"path": "$", "count": 2}], "outcome": "aborted", "timing": {"complete": "2026-11-23T08:27:22Z"}}),
+        );
         let all = [&request, &body, &response, &stream, &end];
         let expected = merged(&all);
-        assert_eq!((expected.state, expected.masked_values(), expected.stream_pieces), (State::Aborted, 2, 1));
+        assert_eq!(
+            (expected.state, expected.masked_values(), expected.stream_pieces),
+            (State::Aborted, 2, 1)
+        );
         assert_eq!(expected.delivery, Some(Delivery::Confirmed));
         let mut orders = vec![vec![]];
         for entry in all {
@@ -290,7 +319,8 @@ mod tests {
 
     #[test]
     fn what_is_not_whole_is_incomplete() {
-        let request = located(json!({"type": "request", "exchange": "e", "attribution": {}, "method": "DELETE",
+        let request =
+            located(json!({"type": "request", "exchange": "e", "attribution": {}, "method": "DELETE",
             "requestURI": "/x", "verb": "delete", "decision": {"allowed": true, "rule": "x"}, "timing": {}}));
         let response = located(json!({"type": "response", "exchange": "e", "responseStatus": {"code": 200},
             "outcome": "complete", "timing": {}}));

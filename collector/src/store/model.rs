@@ -17,7 +17,7 @@ pub struct ExchangeSummary {
     pub session: Option<String>,
     /// The chain its entries stand in.
     pub recorder: String,
-    /// When it began, as far as is known: `timing.received`, else when the batch arrived.
+    /// When it began, as far as is known: the earliest moment in `timing`, else when the batch arrived.
     pub time: Timestamp,
     /// How it stands.
     pub state: State,

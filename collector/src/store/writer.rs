@@ -53,8 +53,8 @@ pub struct WriteQueue {
 }
 
 impl WriteQueue {
-    /// Starts the task. At most `waiting` batches wait at a time.
-    pub fn start(writer: Writer, waiting: usize) -> (Self, JoinHandle<()>) {
+    /// Starts the task, which gives the writer back when it ends. At most `waiting` batches wait at a time.
+    pub fn start(writer: Writer, waiting: usize) -> (Self, JoinHandle<Writer>) {
         let (jobs, incoming) = mpsc::channel(waiting.max(1));
         (Self { jobs }, tokio::spawn(run(writer, incoming)))
     }
@@ -81,7 +81,7 @@ impl WriteQueue {
     }
 }
 
-async fn run(mut writer: Writer, mut incoming: mpsc::Receiver<Job>) {
+async fn run(mut writer: Writer, mut incoming: mpsc::Receiver<Job>) -> Writer {
     let mut jobs = Vec::with_capacity(GROUP);
     while incoming.recv_many(&mut jobs, GROUP).await > 0 {
         let (mut batches, mut replies) = (Vec::new(), Vec::new());
@@ -101,7 +101,7 @@ async fn run(mut writer: Writer, mut incoming: mpsc::Receiver<Job>) {
             let _ = reply.send(stored.map_err(|_| SubmitError::Failed));
         }
     }
-    writer.close().await;
+    writer
 }
 
 /// Writes a group in one transaction; where that fails, each batch in its own, so that one cannot fail the others.
@@ -112,7 +112,9 @@ async fn store(writer: &mut Writer, batches: &[ReceivedBatch]) -> Vec<Result<Sto
             tracing::error!(%error, "Could not write a batch.");
             return vec![Err(error)];
         }
-        Err(error) => tracing::warn!(%error, batches = batches.len(), "Could not write a group of batches; trying each."),
+        Err(error) => {
+            tracing::warn!(%error, batches = batches.len(), "Could not write a group of batches; trying each.")
+        }
     }
     let mut results = Vec::with_capacity(batches.len());
     for batch in batches {

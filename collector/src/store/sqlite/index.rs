@@ -103,7 +103,8 @@ impl Index {
                 Some(_) => None,
             };
             if let Some(owner) = &owner {
-                change.after.session = Some(self.derived_session(connection, owner, micros(change.after.time)).await?);
+                change.after.session =
+                    Some(self.derived_session(connection, owner, micros(change.after.time)).await?);
             }
             self.count(change, owner);
             write_exchange(connection, &change.after).await?;
@@ -145,9 +146,12 @@ impl Index {
 
     fn count(&mut self, change: &Change, derived: Option<String>) {
         let Some(session) = &change.after.session else { return };
-        let before = change.before.as_ref().filter(|before| before.session.is_some());
+        if !change.after.is_placed() {
+            return;
+        }
+        let before = change.before.as_ref().filter(|before| before.session.is_some() && before.is_placed());
         let old = before.map_or(Totals::default(), ExchangeSummary::totals);
-        let (started, ended) = (micros(change.after.time), micros(change.after.timing.complete.unwrap_or(change.after.time)));
+        let (started, ended) = (micros(change.after.time), micros(change.after.last_moment()));
         let entry = self.sessions.entry(session.clone()).or_insert(SessionChange {
             derived: None,
             started,
@@ -161,12 +165,16 @@ impl Index {
     }
 }
 
-async fn load(connection: &mut SqliteConnection, exchange: &str) -> Result<Option<ExchangeSummary>, StoreError> {
+async fn load(
+    connection: &mut SqliteConnection,
+    exchange: &str,
+) -> Result<Option<ExchangeSummary>, StoreError> {
     let text: Option<String> = sqlx::query_scalar("SELECT summary FROM exchanges WHERE exchange = ?")
         .bind(exchange)
         .fetch_optional(connection)
         .await?;
-    text.map(|text| serde_json::from_str(&text).map_err(|_| StoreError::Damaged("an exchange's summary"))).transpose()
+    text.map(|text| serde_json::from_str(&text).map_err(|_| StoreError::Damaged("an exchange's summary")))
+        .transpose()
 }
 
 async fn write_entries(connection: &mut SqliteConnection, batch: &ReceivedBatch) -> Result<(), StoreError> {

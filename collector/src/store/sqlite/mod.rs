@@ -18,7 +18,8 @@ use std::time::Duration;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The schema's steps, oldest first. Files once released never change.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "records", include_str!("../../../migrations/0001_records.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 1] =
+    [(1, "records", include_str!("../../../migrations/0001_records.sql"))];
 
 fn migrator() -> Migrator {
     let step = |(version, name, sql): (i64, &'static str, &'static str)| {

@@ -6,8 +6,8 @@ use crate::store::model::{
 };
 use chaperone_record::{Gap, Timestamp};
 use serde::de::DeserializeOwned;
-use sqlx::sqlite::{SqlitePool, SqlitePoolOptions, SqliteRow};
 use sqlx::Row as _;
+use sqlx::sqlite::{SqlitePool, SqlitePoolOptions, SqliteRow};
 use std::path::Path;
 
 /// Connections that read at a time.
@@ -49,7 +49,9 @@ impl Reader {
         if !path.is_file() {
             return Err(StoreError::Missing(path.to_owned()));
         }
-        let pool = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options(path).read_only(true));
+        let pool = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_lazy_with(options(path).read_only(true));
         let version: i64 = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
             .fetch_one(&pool)
             .await
@@ -86,8 +88,10 @@ impl Reader {
 
     /// One session's numbers.
     pub async fn session(&self, session: &str) -> Result<Option<SessionSummary>, StoreError> {
-        let row =
-            sqlx::query("SELECT * FROM sessions WHERE session = ?").bind(session).fetch_optional(&self.pool).await?;
+        let row = sqlx::query("SELECT * FROM sessions WHERE session = ?")
+            .bind(session)
+            .fetch_optional(&self.pool)
+            .await?;
         match row {
             Some(row) => Ok(Some(self.session_of(&row).await?)),
             None => Ok(None),
@@ -152,10 +156,14 @@ impl Reader {
                 batch: row.try_get("batch")?,
                 position: row.try_get("position")?,
                 kid: row.try_get("kid")?,
-                entry: serde_json::from_slice(row.try_get("entry")?).map_err(|_| StoreError::Damaged("an entry"))?,
+                entry: serde_json::from_slice(row.try_get("entry")?)
+                    .map_err(|_| StoreError::Damaged("an entry"))?,
             })
         });
-        Ok(Some(ExchangeDetail { summary: json(&row, "summary")?, entries: entries.collect::<Result<_, StoreError>>()? }))
+        Ok(Some(ExchangeDetail {
+            summary: json(&row, "summary")?,
+            entries: entries.collect::<Result<_, StoreError>>()?,
+        }))
     }
 
     /// Every chain, by name.
@@ -184,7 +192,9 @@ impl Reader {
 
     /// The batches that have a row, whose chain they are, apart from the index: what verification walks.
     pub async fn chains(&self) -> Result<Vec<String>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT DISTINCT recorder FROM batches ORDER BY recorder").fetch_all(&self.pool).await?)
+        Ok(sqlx::query_scalar("SELECT DISTINCT recorder FROM batches ORDER BY recorder")
+            .fetch_all(&self.pool)
+            .await?)
     }
 
     /// The first batch of a chain with a number above `after`.

@@ -2,7 +2,7 @@ use super::{create, index::Index, migrator, writing_options};
 use crate::store::StoreError;
 use crate::store::batch::ReceivedBatch;
 use crate::store::writer::Stored;
-use sqlx::{Connection as _, ConnectOptions as _, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -80,13 +80,17 @@ async fn keep(connection: &mut SqliteConnection, batch: &ReceivedBatch) -> Resul
     Ok(done.rows_affected() == 1)
 }
 
-async fn known_or_fork(connection: &mut SqliteConnection, batch: &ReceivedBatch) -> Result<Stored, StoreError> {
-    let same: i64 = sqlx::query_scalar("SELECT count(*) FROM batches WHERE recorder = ? AND batch = ? AND body = ?")
-        .bind(&batch.recorder)
-        .bind(batch.batch)
-        .bind(batch.body.as_slice())
-        .fetch_one(&mut *connection)
-        .await?;
+async fn known_or_fork(
+    connection: &mut SqliteConnection,
+    batch: &ReceivedBatch,
+) -> Result<Stored, StoreError> {
+    let same: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM batches WHERE recorder = ? AND batch = ? AND body = ?")
+            .bind(&batch.recorder)
+            .bind(batch.batch)
+            .bind(batch.body.as_slice())
+            .fetch_one(&mut *connection)
+            .await?;
     if same == 1 {
         return Ok(Stored::Known);
     }
