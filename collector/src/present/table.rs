@@ -44,7 +44,7 @@ pub fn sessions(sessions: &[SessionSummary]) -> String {
     for column in table.column_iter_mut().skip(6) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    table.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
 fn values(values: &[Attributed]) -> String {

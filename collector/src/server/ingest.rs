@@ -14,9 +14,13 @@ use chaperone_record::{Acknowledgement, SIGNATURE_HEADER};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::SemaphorePermit;
 
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a body that is refused may keep arriving.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest signature header that is kept.
 const MAX_SIGNATURE: usize = 1024;
@@ -39,28 +43,55 @@ pub(super) async fn post_records(
 }
 
 async fn take(app: &App, request: Request<Body>) -> Result<(Acknowledgement, &'static str), Problem> {
-    auth::require(Some(&app.ingest_token), request.headers())?;
-    if request.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        let detail = "batches are sent without a content encoding";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "contentEncoding", detail));
-    }
-    let signature = signature_header(request.headers())?;
-    let length = content_length(request.headers());
-    if length.is_some_and(|length| length > app.limits.body_bytes) {
-        return Err(too_large(app));
-    }
-    // Room for the whole body is set aside before the first byte is read: what waits is bounded in bytes.
-    let room = u32::try_from(length.unwrap_or(app.limits.body_bytes).max(1)).unwrap_or(u32::MAX);
-    let _room = app.room.try_acquire_many(room).map_err(|_| busy())?;
-    let body = read(app, request.into_body()).await?;
-
+    let (parts, body) = request.into_parts();
+    let admitted = match admit(app, &parts.headers) {
+        Ok(admitted) => admitted,
+        Err(problem) => {
+            drain(app, body).await;
+            return Err(problem);
+        }
+    };
+    let body = read(app, body).await?;
     let started = Instant::now();
-    let kid = check_signature(app, signature.as_deref(), &body)?;
-    let batch = ReceivedBatch::parse(body, signature, kid, now())
+    let kid = check_signature(app, admitted.signature.as_deref(), &body)?;
+    let batch = ReceivedBatch::parse(body, admitted.signature, kid, now())
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed", error.to_string()))?;
     let name = store(app, batch).await;
     app.metrics.latency.observe(started.elapsed().as_secs_f64());
     name
+}
+
+/// A request whose body may be read.
+struct Admitted<'a> {
+    signature: Option<String>,
+    /// Memory for the body, held until the batch is written.
+    _room: SemaphorePermit<'a>,
+}
+
+/// Decides by the headers alone. Room for the whole body is set aside before its first byte is read: what waits is
+/// bounded in bytes.
+fn admit<'a>(app: &'a App, headers: &HeaderMap) -> Result<Admitted<'a>, Problem> {
+    auth::require(Some(&app.ingest_token), headers)?;
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        let detail = "batches are sent without a content encoding";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "contentEncoding", detail));
+    }
+    let signature = signature_header(headers)?;
+    let length = content_length(headers);
+    if length.is_some_and(|length| length > app.limits.body_bytes) {
+        return Err(too_large(app));
+    }
+    let room = u32::try_from(length.unwrap_or(app.limits.body_bytes).max(1)).unwrap_or(u32::MAX);
+    let room = app.room.try_acquire_many(room).map_err(|_| busy())?;
+    Ok(Admitted { signature, _room: room })
+}
+
+/// Reads a refused body away, within bounds: a connection that is closed over unread bytes is reset, and the client
+/// may never see the answer.
+async fn drain(app: &App, body: Body) {
+    let mut body = Limited::new(body, app.limits.body_bytes);
+    let all = async { while let Some(Ok(_)) = body.frame().await {} };
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, all).await;
 }
 
 async fn store(app: &App, batch: ReceivedBatch) -> Result<(Acknowledgement, &'static str), Problem> {
