@@ -1,2 +1,7 @@
-//! The collector: receives, keeps and shows records.
-fn main() {}
+//! The `chaperone` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chaperone::cli::main()
+}

@@ -1,0 +1,112 @@
+//! The command line.
+
+mod keygen;
+mod output;
+mod read;
+mod serve;
+mod verify;
+
+use crate::store::{Database, UnknownDatabase};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Receives, keeps, verifies and shows what AI agents did at the Kubernetes API.
+#[derive(Parser)]
+#[command(name = "chaperone", version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the collector: take records from filters and serve them to auditors.
+    #[command(
+        after_help = "Example:\n  CHAPERONE_COLLECTOR_TOKEN=… chaperone serve --database records.db --public-key public-keys.json"
+    )]
+    Serve(serve::Arguments),
+    /// List sessions, the newest first.
+    Sessions(read::SessionsArguments),
+    /// Show one exchange in full, with its bodies.
+    Show(read::ShowArguments),
+    /// Tell a session step by step.
+    #[command(after_help = "Example:\n  chaperone replay 7d9c --database records.db --bodies | less -R")]
+    Replay(read::ReplayArguments),
+    /// Check every signature and chain of a database. Exit status 1 where something is wrong.
+    Verify(verify::Arguments),
+    /// Make a key for a filter to sign its records with.
+    Keygen(keygen::Arguments),
+}
+
+/// The database that a command reads.
+#[derive(Args)]
+struct Source {
+    /// The collector's database: a file or sqlite://FILE. It may be in use by a running collector.
+    #[arg(long, short, env = "CHAPERONE_DATABASE", default_value = "chaperone.db", value_parser = database)]
+    database: Database,
+}
+
+/// How a command prints.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
+}
+
+fn database(text: &str) -> Result<Database, UnknownDatabase> {
+    text.parse()
+}
+
+/// Why a command failed, for the person who ran it.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    #[error(transparent)]
+    Start(#[from] crate::server::StartError),
+    #[error("{path}: {source}", path = path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {source}", path = path.display())]
+    Key { path: PathBuf, source: crate::evidence::keys::KeyError },
+    #[error("{0}")]
+    Token(String),
+    #[error("no such {what}: {id}")]
+    Missing { what: &'static str, id: String },
+    #[error("no randomness: {0}")]
+    Random(#[from] getrandom::Error),
+    #[error("cannot print: {0}")]
+    Print(#[from] std::io::Error),
+}
+
+/// Runs the command line. Exit status: 0 done, 1 verification found something wrong, 2 it could not be done.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&Failure::Print(error)),
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(arguments) => serve::run(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Sessions(arguments) => read::sessions(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Show(arguments) => read::show(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Replay(arguments) => read::replay(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Verify(arguments) => verify::run(arguments).await,
+            Command::Keygen(arguments) => keygen::run(arguments).map(|()| ExitCode::SUCCESS),
+        }
+    });
+    match result {
+        Ok(code) => code,
+        // Whoever reads has seen enough: `chaperone replay … | head`.
+        Err(Failure::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) => fail(&failure),
+    }
+}
+
+fn fail(failure: &Failure) -> ExitCode {
+    anstream::eprintln!("chaperone: {}", crate::present::sanitize::line(&failure.to_string()));
+    ExitCode::from(2)
+}

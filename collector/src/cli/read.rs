@@ -1,0 +1,147 @@
+//! `sessions`, `show` and `replay`.
+
+use super::{Failure, Format, Source, output};
+use crate::present::{table, timeline::Timeline};
+use crate::store::Database;
+use crate::store::model::{ExchangeDetail, ExchangeSummary, SessionSummary};
+use crate::store::sqlite::Reader;
+use clap::Args;
+use serde::Serialize;
+
+/// Exchanges read at a time.
+const PAGE: u32 = 500;
+
+#[derive(Args)]
+pub(super) struct SessionsArguments {
+    #[command(flatten)]
+    source: Source,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value = "text")]
+    output: Format,
+}
+
+#[derive(Args)]
+pub(super) struct ShowArguments {
+    /// The exchange's id, which is also the Audit-ID in the API server's log.
+    exchange: String,
+    #[command(flatten)]
+    source: Source,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value = "text")]
+    output: Format,
+}
+
+#[derive(Args)]
+pub(super) struct ReplayArguments {
+    /// The session's id, as `chaperone sessions` lists it.
+    session: String,
+    #[command(flatten)]
+    source: Source,
+    /// Print request and response bodies below each step.
+    #[arg(long)]
+    bodies: bool,
+    /// Tell every discovery request too.
+    #[arg(long)]
+    all: bool,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value = "text")]
+    output: Format,
+}
+
+async fn open(source: &Source) -> Result<Reader, Failure> {
+    let Database::Sqlite(path) = &source.database;
+    Ok(Reader::open(path).await?)
+}
+
+pub(super) async fn sessions(arguments: SessionsArguments) -> Result<(), Failure> {
+    let list = open(&arguments.source).await?.sessions(arguments.limit.max(1), None).await?;
+    match arguments.output {
+        Format::Json => output::json(&list)?,
+        Format::Text if list.sessions.is_empty() => output::lines(["No sessions yet."])?,
+        Format::Text => output::lines([table::sessions(&list.sessions)])?,
+    }
+    Ok(())
+}
+
+pub(super) async fn show(arguments: ShowArguments) -> Result<(), Failure> {
+    let found = open(&arguments.source).await?.exchange(&arguments.exchange).await?;
+    let detail = found.ok_or(Failure::Missing { what: "exchange", id: arguments.exchange })?;
+    match arguments.output {
+        Format::Json => output::json(&detail)?,
+        Format::Text => output::lines(table::exchange(&detail))?,
+    }
+    Ok(())
+}
+
+pub(super) async fn replay(arguments: ReplayArguments) -> Result<(), Failure> {
+    let reader = open(&arguments.source).await?;
+    match arguments.output {
+        Format::Json => replay_json(&reader, &arguments).await,
+        Format::Text => replay_text(&reader, &arguments).await,
+    }
+}
+
+async fn replay_text(reader: &Reader, arguments: &ReplayArguments) -> Result<(), Failure> {
+    let (mut after, mut timeline) = (None::<String>, None::<Timeline>);
+    loop {
+        let page = reader.session_detail(&arguments.session, PAGE, after.as_deref()).await?;
+        let page = page.ok_or_else(|| Failure::Missing { what: "session", id: arguments.session.clone() })?;
+        let timeline = match &mut timeline {
+            Some(timeline) => timeline,
+            none => {
+                let new = none.insert(Timeline::new(page.summary, page.gaps, arguments.all));
+                output::lines(new.header())?;
+                new
+            }
+        };
+        for exchange in &page.exchanges {
+            let detail = if arguments.bodies { reader.exchange(&exchange.exchange).await? } else { None };
+            output::lines(timeline.step(exchange, detail.as_ref()))?;
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    output::lines(timeline.map(Timeline::finish).unwrap_or_default())?;
+    Ok(())
+}
+
+/// A whole session as JSON: with `--bodies` the exchanges carry their entries.
+#[derive(Serialize)]
+struct Replay {
+    #[serde(flatten)]
+    summary: SessionSummary,
+    exchanges: Vec<Step>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Step {
+    Summary(Box<ExchangeSummary>),
+    Detail(Box<ExchangeDetail>),
+}
+
+async fn replay_json(reader: &Reader, arguments: &ReplayArguments) -> Result<(), Failure> {
+    let (mut after, mut exchanges) = (None::<String>, Vec::new());
+    let summary = loop {
+        let page = reader.session_detail(&arguments.session, PAGE, after.as_deref()).await?;
+        let page = page.ok_or_else(|| Failure::Missing { what: "session", id: arguments.session.clone() })?;
+        for exchange in page.exchanges {
+            let detail = if arguments.bodies { reader.exchange(&exchange.exchange).await? } else { None };
+            exchanges.push(match detail {
+                Some(detail) => Step::Detail(Box::new(detail)),
+                None => Step::Summary(Box::new(exchange)),
+            });
+        }
+        after = page.next;
+        if after.is_none() {
+            break page.summary;
+        }
+    };
+    output::json(&Replay { summary, exchanges })?;
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! `serve`: the collector as a service.
+
+use super::{Failure, database};
+use crate::evidence::keys::KeySet;
+use crate::server::auth::Token;
+use crate::server::{Config, Limits, Server};
+use crate::store::Database;
+use clap::{Args, ValueEnum};
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use zeroize::Zeroizing;
+
+/// Where a token stands when no file is named. Never an argument: arguments are seen by everybody on the machine.
+const INGEST_TOKEN: &str = "CHAPERONE_COLLECTOR_TOKEN";
+/// See [`INGEST_TOKEN`].
+const AUDITOR_TOKEN: &str = "CHAPERONE_AUDITOR_TOKEN";
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// Where to keep records: a file or sqlite://FILE; made where it is missing.
+    #[arg(long, short, env = "CHAPERONE_DATABASE", default_value = "chaperone.db", value_parser = database)]
+    database: Database,
+    /// Where to listen. Port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8088")]
+    listen: SocketAddr,
+    /// Write `host:port` to this file once listening.
+    #[arg(long, value_name = "FILE")]
+    port_file: Option<PathBuf>,
+    /// The token filters post with; default: the environment's CHAPERONE_COLLECTOR_TOKEN.
+    #[arg(long, value_name = "FILE")]
+    ingest_token_file: Option<PathBuf>,
+    /// The token auditors read with; default: the environment's CHAPERONE_AUDITOR_TOKEN. Without one nothing can be
+    /// read over HTTP.
+    #[arg(long, value_name = "FILE")]
+    auditor_token_file: Option<PathBuf>,
+    /// Public keys that batches must be signed with: a JWK set or PEM. Without one, batches are taken unchecked.
+    #[arg(long, value_name = "FILE")]
+    public_key: Vec<PathBuf>,
+    /// Largest batch, in bytes.
+    #[arg(long, default_value_t = Limits::default().body_bytes)]
+    max_batch_bytes: usize,
+    /// Most bytes of batches in memory; more is answered 429.
+    #[arg(long, default_value_t = Limits::default().queue_bytes)]
+    queue_bytes: usize,
+    /// Most batches waiting to be written; more is answered 429.
+    #[arg(long, default_value_t = Limits::default().queue_batches)]
+    queue_batches: usize,
+    /// How to write log lines (to standard error).
+    #[arg(long, value_enum, default_value = "text")]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    start_logging(arguments.log_format);
+    let limits = Limits {
+        body_bytes: arguments.max_batch_bytes.clamp(1, 1 << 30),
+        queue_bytes: arguments.queue_bytes,
+        queue_batches: arguments.queue_batches,
+    };
+    let ingest_token = token(arguments.ingest_token_file.as_deref(), INGEST_TOKEN)?.ok_or_else(|| {
+        Failure::Token(format!("no ingest token: give --ingest-token-file or set {INGEST_TOKEN}"))
+    })?;
+    let auditor_token = token(arguments.auditor_token_file.as_deref(), AUDITOR_TOKEN)?;
+    let keys = keys(&arguments.public_key)?;
+    if keys.is_empty() {
+        tracing::warn!("No public key is configured: batches are taken without checking their signatures.");
+    }
+    if auditor_token.is_none() {
+        tracing::info!("No auditor token is configured: nothing can be read over HTTP.");
+    }
+    for kid in keys.kids() {
+        tracing::info!(kid, "Batches must be signed.");
+    }
+    // Before anything is served, so that no signal is missed.
+    let mut signals = Signals::new()?;
+    let config = Config {
+        database: arguments.database,
+        listen: arguments.listen,
+        ingest_token,
+        auditor_token,
+        keys,
+        limits,
+    };
+    let server = Server::start(config).await?;
+    let address = server.address();
+    if let Some(path) = &arguments.port_file {
+        write_atomically(path, &format!("{address}\n"))
+            .map_err(|source| Failure::File { path: path.clone(), source })?;
+    }
+    tracing::info!(%address, "Listening.");
+    let name = signals.next().await;
+    tracing::info!(signal = name, "Stopping.");
+    server.stop().await;
+    if let Some(path) = &arguments.port_file {
+        let _ = fs::remove_file(path);
+    }
+    tracing::info!("Stopped.");
+    Ok(())
+}
+
+fn start_logging(format: LogFormat) {
+    let logs = tracing_subscriber::fmt().with_writer(io::stderr).with_target(false);
+    match format {
+        LogFormat::Json => logs.json().flatten_event(true).init(),
+        LogFormat::Text => {
+            logs.with_ansi(io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none()).init()
+        }
+    }
+}
+
+/// The token from a file or the environment; none where neither is there.
+fn token(file: Option<&Path>, variable: &str) -> Result<Option<Token>, Failure> {
+    let (text, source) = match file {
+        Some(path) => {
+            let read =
+                fs::read_to_string(path).map_err(|source| Failure::File { path: path.to_owned(), source })?;
+            (Zeroizing::new(read), path.display().to_string())
+        }
+        None => match env::var(variable) {
+            Ok(text) if !text.is_empty() => (Zeroizing::new(text), variable.to_owned()),
+            _ => return Ok(None),
+        },
+    };
+    Token::new(&text).map(Some).map_err(|weak| Failure::Token(format!("{source}: {weak}")))
+}
+
+/// All keys of the files.
+pub(super) fn keys(paths: &[PathBuf]) -> Result<KeySet, Failure> {
+    let mut keys = KeySet::default();
+    for path in paths {
+        let text = fs::read_to_string(path).map_err(|source| Failure::File { path: path.clone(), source })?;
+        keys.add(&text).map_err(|source| Failure::Key { path: path.clone(), source })?;
+    }
+    Ok(keys)
+}
+
+/// Who reads the file reads all of it or does not find it yet.
+fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    fs::write(&partial, text)?;
+    fs::rename(&partial, path)
+}
+
+/// The signals that end the server.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}

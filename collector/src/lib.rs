@@ -1,0 +1,13 @@
+//! Chaperone's collector: it receives the filter's records, keeps them durably, and shows them to auditors.
+//!
+//! - [`server`] takes batches over HTTP and answers once they are on disk; it also serves the read API.
+//! - [`store`] is where they are kept: the batches exactly as they came, and an index over their entries.
+//! - [`evidence`] checks signatures and chains, so that nobody has to take the store's word.
+//! - [`present`] turns records, which are untrusted, into text that is safe on a terminal.
+//! - [`cli`] is the command line around all of it.
+
+pub mod cli;
+pub mod evidence;
+pub mod present;
+pub mod server;
+pub mod store;

@@ -1,0 +1,135 @@
+//! Tables and cards: the list of sessions, one exchange.
+
+use super::body::bodies;
+use super::sanitize::line;
+use super::sentence::sentence;
+use super::timeline::{attributed, duration, micros_between, second, user_text};
+use super::{BOLD, RED, YELLOW, counted, styled};
+use crate::store::model::{ExchangeDetail, SessionSummary, SessionUser};
+use chaperone_record::Attributed;
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+/// The list of sessions, in `kubectl`'s plain manner.
+pub fn sessions(sessions: &[SessionSummary]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header([
+        "SESSION",
+        "STARTED",
+        "DURATION",
+        "USER",
+        "AGENT",
+        "MODEL",
+        "PROMPTS",
+        "REQUESTS",
+        "WRITES",
+        "REFUSED",
+        "MASKED",
+        "INCOMPLETE",
+    ]);
+    for session in sessions {
+        let numbers = [session.requests, session.writes, session.refused, session.masked, session.incomplete];
+        let texts = [
+            line(&session.session).into_owned(),
+            second(session.started),
+            duration(micros_between(session.started, session.ended)),
+            several(
+                session.users.iter().map(|user| if user.username.is_empty() { "-" } else { &user.username }),
+            ),
+            values(&session.agents),
+            values(&session.models),
+            session.prompts.len().to_string(),
+        ];
+        table.add_row(texts.into_iter().chain(numbers.map(|number| number.to_string())));
+    }
+    for column in table.column_iter_mut().skip(6) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+fn values(values: &[Attributed]) -> String {
+    if values.is_empty() { "-".into() } else { several(values.iter().map(|value| value.value.as_str())) }
+}
+
+/// The first, and how many more.
+fn several<'a>(mut values: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = values.len().saturating_sub(1);
+    let first = line(values.next().unwrap_or("-")).into_owned();
+    if more == 0 { first } else { format!("{first} +{more}") }
+}
+
+/// One exchange in full.
+pub fn exchange(detail: &ExchangeDetail) -> Vec<String> {
+    let summary = &detail.summary;
+    let text = sentence(summary);
+    let mut out = vec![styled(if summary.is_refused() { RED } else { BOLD }, &text)];
+    let mut field = |name: &str, value: String| out.push(format!("  {name:<11} {value}"));
+    field("exchange", line(&summary.exchange).into_owned());
+    field("session", line(summary.session.as_deref().unwrap_or("-")).into_owned());
+    if let Some(head) = &summary.requested {
+        let user = head.user.as_ref().map(|user| SessionUser {
+            username: user.username.clone(),
+            groups: user.groups.clone(),
+            issuer: user.issuer.clone(),
+        });
+        field("user", user_text(&user.unwrap_or_default()));
+        let attribution = &head.attribution;
+        for (name, value) in
+            [("agent", &attribution.agent), ("model", &attribution.model), ("prompt", &attribution.prompt)]
+        {
+            if let Some(value) = value {
+                field(name, attributed(value));
+            }
+        }
+        field("request", format!("{} {}", line(&head.method), line(&head.request_uri)));
+        let from = head.source_ips.iter().map(|ip| line(ip).into_owned()).collect::<Vec<_>>().join(", ");
+        field("from", format!("{from}  {}", line(&head.user_agent)).trim().to_owned());
+        let decision = &head.decision;
+        let word = if decision.allowed { "allowed" } else { "refused" };
+        let message = line(&decision.message);
+        field("decision", format!("{word} by {} {message}", line(&decision.rule)).trim_end().to_owned());
+    }
+    let status = summary.response_status.as_ref().map_or("-".to_owned(), |status| {
+        format!("{} {} {}", status.code, line(&status.reason), line(&status.message)).trim_end().to_owned()
+    });
+    field("status", status);
+    field("state", format!("{} {}", summary.state.as_str(), line(&summary.reason)).trim_end().to_owned());
+    let timing = &summary.timing;
+    let moments = [
+        ("received", timing.received),
+        ("forwarded", timing.forwarded),
+        ("first byte", timing.first_byte),
+        ("complete", timing.complete),
+    ];
+    for (name, moment) in moments {
+        if let Some(moment) = moment {
+            let after = moment.micros().saturating_sub(summary.time.micros());
+            field(
+                name,
+                if after == 0 { moment.to_string() } else { format!("{moment}  +{}", duration(after)) },
+            );
+        }
+    }
+    for masked in &summary.masked {
+        field(
+            "masked",
+            styled(YELLOW, &format!("{} ({})", line(&masked.path), counted(masked.count, "value"))),
+        );
+    }
+    for entry in &detail.entries {
+        let kind = entry.entry.get("type").and_then(|kind| kind.as_str()).unwrap_or("?");
+        let signed = match &entry.kid {
+            Some(kid) => format!("signature checked on arrival, key {}", line(kid)),
+            None => styled(YELLOW, "signature not checked on arrival"),
+        };
+        let place =
+            format!("recorder {}, batch {}, entry {}", line(&entry.recorder), entry.batch, entry.position);
+        field("recorded", format!("{}: {place}; {signed}", line(kind)));
+    }
+    let bodies = bodies(detail);
+    if !bodies.is_empty() {
+        out.push(String::new());
+        out.extend(bodies);
+    }
+    out
+}

@@ -1,0 +1,177 @@
+//! `POST /v1/records`: one batch, acknowledged once it is durable.
+
+use super::metrics::ResultLabel;
+use super::problem::Problem;
+use super::{App, auth, now};
+use crate::evidence::signature;
+use crate::store::batch::ReceivedBatch;
+use crate::store::writer::{Stored, SubmitError};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use chaperone_record::{Acknowledgement, SIGNATURE_HEADER};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::SemaphorePermit;
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a body that is refused may keep arriving.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest signature header that is kept.
+const MAX_SIGNATURE: usize = 1024;
+
+/// What a client that meets a full queue is told to wait, in seconds.
+const RETRY_AFTER: u32 = 1;
+
+/// Takes a batch.
+pub(super) async fn post_records(
+    State(app): State<Arc<App>>,
+    request: Request<Body>,
+) -> Result<Json<Acknowledgement>, Problem> {
+    let result = take(&app, request).await;
+    let name = match &result {
+        Ok((_, name)) => name,
+        Err(problem) => problem.code(),
+    };
+    app.metrics.batches.get_or_create(&ResultLabel { result: name }).inc();
+    result.map(|(acknowledgement, _)| Json(acknowledgement))
+}
+
+async fn take(app: &App, request: Request<Body>) -> Result<(Acknowledgement, &'static str), Problem> {
+    let (parts, body) = request.into_parts();
+    let admitted = match admit(app, &parts.headers) {
+        Ok(admitted) => admitted,
+        Err(problem) => {
+            drain(app, body).await;
+            return Err(problem);
+        }
+    };
+    let body = read(app, body).await?;
+    let started = Instant::now();
+    let kid = check_signature(app, admitted.signature.as_deref(), &body)?;
+    let batch = ReceivedBatch::parse(body, admitted.signature, kid, now())
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed", error.to_string()))?;
+    let name = store(app, batch).await;
+    app.metrics.latency.observe(started.elapsed().as_secs_f64());
+    name
+}
+
+/// A request whose body may be read.
+struct Admitted<'a> {
+    signature: Option<String>,
+    /// Memory for the body, held until the batch is written.
+    _room: SemaphorePermit<'a>,
+}
+
+/// Decides by the headers alone. Room for the whole body is set aside before its first byte is read: what waits is
+/// bounded in bytes.
+fn admit<'a>(app: &'a App, headers: &HeaderMap) -> Result<Admitted<'a>, Problem> {
+    auth::require(Some(&app.ingest_token), headers)?;
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        let detail = "batches are sent without a content encoding";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "contentEncoding", detail));
+    }
+    let signature = signature_header(headers)?;
+    let length = content_length(headers);
+    if length.is_some_and(|length| length > app.limits.body_bytes) {
+        return Err(too_large(app));
+    }
+    let room = u32::try_from(length.unwrap_or(app.limits.body_bytes).max(1)).unwrap_or(u32::MAX);
+    let room = app.room.try_acquire_many(room).map_err(|_| busy())?;
+    Ok(Admitted { signature, _room: room })
+}
+
+/// Reads a refused body away, within bounds: a connection that is closed over unread bytes is reset, and the client
+/// may never see the answer.
+async fn drain(app: &App, body: Body) {
+    let mut body = Limited::new(body, app.limits.body_bytes);
+    let all = async { while let Some(Ok(_)) = body.frame().await {} };
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, all).await;
+}
+
+async fn store(app: &App, batch: ReceivedBatch) -> Result<(Acknowledgement, &'static str), Problem> {
+    let acknowledgement =
+        Acknowledgement { recorder: batch.recorder.clone(), batch: u64::try_from(batch.batch).unwrap_or(0) };
+    let (entries, bytes) = (batch.entries.len() as u64, batch.body.len() as u64);
+    let stored = app.queue.store(batch).await.map_err(|error| match error {
+        SubmitError::Full => busy(),
+        SubmitError::Stopping | SubmitError::Failed => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string())
+                .retry_after(RETRY_AFTER)
+        }
+    })?;
+    match stored {
+        Stored::New { foreign } => {
+            app.metrics.entries.inc_by(entries);
+            app.metrics.bytes.inc_by(bytes);
+            app.metrics.foreign.inc_by(foreign);
+            if foreign > 0 {
+                let Acknowledgement { recorder, batch } = &acknowledgement;
+                tracing::warn!(%recorder, batch, foreign, "A batch names exchanges of another recorder; they were not merged.");
+            }
+            Ok((acknowledgement, "stored"))
+        }
+        Stored::Known => Ok((acknowledgement, "known")),
+        Stored::Fork { new } => {
+            let Acknowledgement { recorder, batch } = &acknowledgement;
+            tracing::error!(%recorder, batch, new, "Other bytes came under a batch number that is taken.");
+            let detail =
+                "another batch is stored under this number; this one is kept as evidence of the fork";
+            Err(Problem::new(StatusCode::CONFLICT, "fork", detail))
+        }
+    }
+}
+
+fn signature_header(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all(SIGNATURE_HEADER).iter();
+    let text = match (values.next(), values.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value.to_str().ok().filter(|text| text.len() <= MAX_SIGNATURE),
+        _ => None,
+    };
+    let malformed =
+        || Problem::new(StatusCode::BAD_REQUEST, "malformed", "the signature header cannot be read");
+    text.map(|text| Some(text.to_owned())).ok_or_else(malformed)
+}
+
+fn check_signature(app: &App, header: Option<&str>, body: &[u8]) -> Result<Option<String>, Problem> {
+    if app.keys.is_empty() {
+        return Ok(None);
+    }
+    signature::verify(&app.keys, header, body).map(Some).map_err(|error| {
+        app.metrics.signatures.get_or_create(&ResultLabel { result: error.code() }).inc();
+        tracing::warn!(reason = error.code(), "A batch was refused for its signature.");
+        Problem::new(StatusCode::FORBIDDEN, "signature", error.to_string())
+    })
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+async fn read(app: &App, body: Body) -> Result<Vec<u8>, Problem> {
+    let collect = Limited::new(body, app.limits.body_bytes).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, collect).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes().into()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(app)),
+        Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "body", "the body could not be read")),
+        Err(_) => {
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body took too long to arrive"))
+        }
+    }
+}
+
+fn too_large(app: &App) -> Problem {
+    let detail = format!("a batch may have at most {} bytes", app.limits.body_bytes);
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "tooLarge", detail)
+}
+
+fn busy() -> Problem {
+    let detail = "too many batches are waiting to be written";
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", detail).retry_after(RETRY_AFTER)
+}

@@ -1,0 +1,184 @@
+//! The HTTP server: ingest for filters, a read API for auditors, and what operators watch.
+
+pub mod auth;
+mod health;
+mod ingest;
+mod metrics;
+mod problem;
+mod read;
+
+use crate::evidence::keys::KeySet;
+use crate::store::sqlite::{Reader, Writer};
+use crate::store::writer::WriteQueue;
+use crate::store::{Database, StoreError};
+use auth::Token;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use chaperone_record::Timestamp;
+use metrics::Metrics;
+use problem::Problem;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
+
+/// How long requests in flight may take once the server is told to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What a server needs to start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where records are kept.
+    pub database: Database,
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What filters present.
+    pub ingest_token: Token,
+    /// What auditors present; without one nothing can be read.
+    pub auditor_token: Option<Token>,
+    /// The keys batches must be signed with; empty accepts them unchecked.
+    pub keys: KeySet,
+    /// How much is taken at a time.
+    pub limits: Limits,
+}
+
+/// Bounds on what the server holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest batch, in bytes.
+    pub body_bytes: usize,
+    /// Most bytes of batches in memory, at least one largest batch.
+    pub queue_bytes: usize,
+    /// Most batches waiting to be written.
+    pub queue_batches: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body_bytes: 8 << 20, queue_bytes: 64 << 20, queue_batches: 1024 }
+    }
+}
+
+/// Why the server could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The address.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// What handlers share.
+struct App {
+    queue: WriteQueue,
+    reader: Reader,
+    ingest_token: Token,
+    auditor_token: Option<Token>,
+    keys: KeySet,
+    limits: Limits,
+    room: Semaphore,
+    metrics: Metrics,
+}
+
+/// A server that runs until it is stopped.
+pub struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<std::io::Result<()>>,
+    writing: JoinHandle<Writer>,
+    reader: Reader,
+}
+
+impl Server {
+    /// Opens the database and listens.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let Database::Sqlite(path) = &config.database;
+        let writer = Writer::open(path).await?;
+        let reader = Reader::open(path).await?;
+        let refused = |source| StartError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+
+        let limits = config.limits;
+        let (queue, writing) = WriteQueue::start(writer, limits.queue_batches);
+        let app = Arc::new(App {
+            queue,
+            reader: reader.clone(),
+            ingest_token: config.ingest_token,
+            auditor_token: config.auditor_token,
+            keys: config.keys,
+            limits,
+            room: Semaphore::new(limits.queue_bytes.max(limits.body_bytes).min(Semaphore::MAX_PERMITS)),
+            metrics: Metrics::new(),
+        });
+        let (stop, stopped) = oneshot::channel();
+        let serve = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
+            let _ = stopped.await;
+        });
+        let serving = tokio::spawn(async move { serve.await });
+        Ok(Self { address, stop, serving, writing, reader })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no more requests, answers those in flight, writes what waits, and closes the database.
+    pub async fn stop(mut self) {
+        let _ = self.stop.send(());
+        if tokio::time::timeout(GRACE, &mut self.serving).await.is_err() {
+            tracing::warn!("Requests were still in flight after the grace period; they were dropped.");
+            self.serving.abort();
+            let _ = self.serving.await;
+        }
+        // The queue's last handle went with the server: the writer ends once it has written what it holds. Connections
+        // that were dropped above may hold one for a moment longer.
+        match tokio::time::timeout(GRACE, self.writing).await {
+            Ok(Ok(writer)) => {
+                // Readers first: the last to close folds the log into the file, and a reader cannot.
+                self.reader.close().await;
+                writer.close().await;
+            }
+            _ => tracing::warn!("The writer did not end in time."),
+        }
+    }
+}
+
+fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/records", post(ingest::post_records))
+        .route("/v1/sessions", get(read::sessions))
+        .route("/v1/sessions/{session}", get(read::session))
+        .route("/v1/exchanges/{exchange}", get(read::exchange))
+        .route("/v1/recorders", get(read::recorders))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "notFound", "there is nothing at this path"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "methodNotAllowed",
+                "this path does not take this method",
+            )
+        })
+        .with_state(app)
+}
+
+/// The system's clock, which a wrong setting may put before 1970.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,285 @@
+use super::{options, schema_version};
+use crate::store::StoreError;
+use crate::store::model::{
+    ExchangeDetail, ExchangeSummary, RecordedEntry, RecordedGap, RecorderSummary, SessionDetail, SessionList,
+    SessionSummary,
+};
+use chaperone_record::{Gap, Timestamp};
+use serde::de::DeserializeOwned;
+use sqlx::Row as _;
+use sqlx::sqlite::{SqlitePool, SqlitePoolOptions, SqliteRow};
+use std::path::Path;
+
+/// Connections that read at a time.
+const READERS: u32 = 4;
+
+/// Reads a database without changing it; it may be in use by a server.
+#[derive(Clone)]
+pub struct Reader {
+    pool: SqlitePool,
+}
+
+/// A batch's row, as verification needs it.
+#[derive(Clone, Debug)]
+pub struct StoredBatch {
+    /// Its number.
+    pub batch: i64,
+    /// The digest taken when it came.
+    pub digest: String,
+    /// The bytes.
+    pub body: Vec<u8>,
+    /// The signature header.
+    pub signature: Option<String>,
+}
+
+/// Other bytes under a number that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredFork {
+    /// Whose chain.
+    pub recorder: String,
+    /// Which number.
+    pub batch: i64,
+    /// The other bytes' SHA-256.
+    pub digest: String,
+}
+
+impl Reader {
+    /// Opens an existing database read-only.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        if !path.is_file() {
+            return Err(StoreError::Missing(path.to_owned()));
+        }
+        let pool = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_lazy_with(options(path).read_only(true));
+        let version: i64 = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
+            .fetch_one(&pool)
+            .await
+            .map_err(|error| match error {
+                sqlx::Error::Database(_) => StoreError::Foreign(path.to_owned()),
+                other => other.into(),
+            })?;
+        if version != schema_version() {
+            return Err(StoreError::Foreign(path.to_owned()));
+        }
+        Ok(Self { pool })
+    }
+
+    /// A page of sessions, the newest first; `after` is the `next` of the page before.
+    pub async fn sessions(&self, limit: u32, after: Option<&str>) -> Result<SessionList, StoreError> {
+        let (time, session) = cursor(after).unwrap_or((i64::MAX, String::new()));
+        let select = "SELECT * FROM sessions WHERE started < ? OR (started = ? AND session < ?) \
+            ORDER BY started DESC, session DESC LIMIT ?";
+        let rows = sqlx::query(select)
+            .bind(time)
+            .bind(time)
+            .bind(session)
+            .bind(i64::from(limit) + 1)
+            .fetch_all(&self.pool)
+            .await?;
+        let mut sessions = Vec::with_capacity(rows.len());
+        for row in rows.iter().take(limit as usize) {
+            sessions.push(self.session_of(row).await?);
+        }
+        let more = rows.len() > sessions.len();
+        let next = sessions.last().filter(|_| more).map(|last| format!("{}:{}", last.started, last.session));
+        Ok(SessionList { sessions, next })
+    }
+
+    /// One session's numbers.
+    pub async fn session(&self, session: &str) -> Result<Option<SessionSummary>, StoreError> {
+        let row = sqlx::query("SELECT * FROM sessions WHERE session = ?")
+            .bind(session)
+            .fetch_optional(&self.pool)
+            .await?;
+        match row {
+            Some(row) => Ok(Some(self.session_of(&row).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// A session with a page of its exchanges; `after` is the `next` of the page before.
+    pub async fn session_detail(
+        &self,
+        session: &str,
+        limit: u32,
+        after: Option<&str>,
+    ) -> Result<Option<SessionDetail>, StoreError> {
+        let Some(summary) = self.session(session).await? else { return Ok(None) };
+        let (time, exchange) = cursor(after).unwrap_or((i64::MIN, String::new()));
+        let select = "SELECT time, summary FROM exchanges WHERE session = ? AND (time > ? OR (time = ? AND exchange > ?)) \
+            ORDER BY time, exchange LIMIT ?";
+        let rows = sqlx::query(select)
+            .bind(session)
+            .bind(time)
+            .bind(time)
+            .bind(exchange)
+            .bind(i64::from(limit) + 1)
+            .fetch_all(&self.pool)
+            .await?;
+        let page = rows.iter().take(limit as usize);
+        let exchanges = page.map(|row| json(row, "summary")).collect::<Result<Vec<ExchangeSummary>, _>>()?;
+        let more = rows.len() > exchanges.len();
+        let next = exchanges.last().filter(|_| more).map(|e| format!("{}:{}", e.time.micros(), e.exchange));
+        let gaps = self.gaps_of(&summary).await?;
+        Ok(Some(SessionDetail { summary, exchanges, gaps, next }))
+    }
+
+    /// Gaps that a session's recorders admit to while it ran, or within a second of it.
+    async fn gaps_of(&self, session: &SessionSummary) -> Result<Vec<RecordedGap>, StoreError> {
+        const SLACK: i64 = 1_000_000;
+        let select = "SELECT * FROM gaps WHERE time BETWEEN ? AND ? AND recorder IN \
+            (SELECT DISTINCT recorder FROM exchanges WHERE session = ?) ORDER BY time, recorder, batch, position LIMIT 1000";
+        let rows = sqlx::query(select)
+            .bind(session.started.saturating_sub(SLACK))
+            .bind(session.ended.saturating_add(SLACK))
+            .bind(&session.session)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(gap).collect()
+    }
+
+    /// One exchange with its entries and their bodies.
+    pub async fn exchange(&self, exchange: &str) -> Result<Option<ExchangeDetail>, StoreError> {
+        let row = sqlx::query("SELECT summary FROM exchanges WHERE exchange = ?")
+            .bind(exchange)
+            .fetch_optional(&self.pool)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let select = "SELECT e.recorder, e.batch, e.position, b.kid, substr(b.body, e.start + 1, e.length) AS entry \
+            FROM entries e JOIN batches b ON b.recorder = e.recorder AND b.batch = e.batch \
+            WHERE e.exchange = ? ORDER BY e.recorder, e.batch, e.position";
+        let rows = sqlx::query(select).bind(exchange).fetch_all(&self.pool).await?;
+        let entries = rows.iter().map(|row| {
+            Ok(RecordedEntry {
+                recorder: row.try_get("recorder")?,
+                batch: row.try_get("batch")?,
+                position: row.try_get("position")?,
+                kid: row.try_get("kid")?,
+                entry: serde_json::from_slice(row.try_get("entry")?)
+                    .map_err(|_| StoreError::Damaged("an entry"))?,
+            })
+        });
+        Ok(Some(ExchangeDetail {
+            summary: json(&row, "summary")?,
+            entries: entries.collect::<Result<_, StoreError>>()?,
+        }))
+    }
+
+    /// Every chain, by name.
+    pub async fn recorders(&self) -> Result<Vec<RecorderSummary>, StoreError> {
+        let select = "SELECT r.*, (SELECT count(*) FROM forks f WHERE f.recorder = r.recorder) AS forks \
+            FROM recorders r ORDER BY recorder";
+        let rows = sqlx::query(select).fetch_all(&self.pool).await?;
+        let recorder = |row: &SqliteRow| {
+            Ok(RecorderSummary {
+                recorder: row.try_get("recorder")?,
+                first_batch: row.try_get("first_batch")?,
+                last_batch: row.try_get("last_batch")?,
+                batches: row.try_get("batches")?,
+                entries: row.try_get("entries")?,
+                first_received: row.try_get("first_received")?,
+                last_received: row.try_get("last_received")?,
+                open: match row.try_get::<Option<String>, _>("open")? {
+                    Some(_) => Some(json(row, "open")?),
+                    None => None,
+                },
+                forks: row.try_get("forks")?,
+            })
+        };
+        rows.iter().map(recorder).collect()
+    }
+
+    /// The batches that have a row, whose chain they are, apart from the index: what verification walks.
+    pub async fn chains(&self) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT DISTINCT recorder FROM batches ORDER BY recorder")
+            .fetch_all(&self.pool)
+            .await?)
+    }
+
+    /// The first batch of a chain with a number above `after`.
+    pub async fn batch_after(&self, recorder: &str, after: i64) -> Result<Option<StoredBatch>, StoreError> {
+        let select = "SELECT batch, digest, body, signature FROM batches WHERE recorder = ? AND batch > ? ORDER BY batch LIMIT 1";
+        let row = sqlx::query(select).bind(recorder).bind(after).fetch_optional(&self.pool).await?;
+        row.map(|row| {
+            Ok(StoredBatch {
+                batch: row.try_get("batch")?,
+                digest: row.try_get("digest")?,
+                body: row.try_get("body")?,
+                signature: row.try_get("signature")?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Every fork, in order.
+    pub async fn forks(&self) -> Result<Vec<StoredFork>, StoreError> {
+        let select = "SELECT recorder, batch, digest FROM forks ORDER BY recorder, batch, digest";
+        let rows = sqlx::query(select).fetch_all(&self.pool).await?;
+        let fork = |row: &SqliteRow| {
+            Ok(StoredFork {
+                recorder: row.try_get("recorder")?,
+                batch: row.try_get("batch")?,
+                digest: row.try_get("digest")?,
+            })
+        };
+        rows.iter().map(fork).collect()
+    }
+
+    async fn session_of(&self, row: &SqliteRow) -> Result<SessionSummary, StoreError> {
+        let mut summary = SessionSummary {
+            session: row.try_get("session")?,
+            derived: row.try_get::<Option<String>, _>("derived")?.is_some(),
+            started: row.try_get("started")?,
+            ended: row.try_get("ended")?,
+            requests: row.try_get("requests")?,
+            writes: row.try_get("writes")?,
+            refused: row.try_get("refused")?,
+            failed: row.try_get("failed")?,
+            incomplete: row.try_get("incomplete")?,
+            unverified: row.try_get("unverified")?,
+            masked: row.try_get("masked")?,
+            ..SessionSummary::default()
+        };
+        let select = "SELECT kind, value FROM session_values WHERE session = ? ORDER BY since, kind, value";
+        for row in sqlx::query(select).bind(&summary.session).fetch_all(&self.pool).await? {
+            match row.try_get::<&str, _>("kind")? {
+                "user" => summary.users.push(json(&row, "value")?),
+                "agent" => summary.agents.push(json(&row, "value")?),
+                "model" => summary.models.push(json(&row, "value")?),
+                "prompt" => summary.prompts.push(json(&row, "value")?),
+                _ => {}
+            }
+        }
+        Ok(summary)
+    }
+
+    /// Ends the connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn json<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError> {
+    serde_json::from_str(row.try_get(column)?).map_err(|_| StoreError::Damaged(column))
+}
+
+fn gap(row: &SqliteRow) -> Result<RecordedGap, StoreError> {
+    let number = |column| Ok::<_, StoreError>(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0));
+    Ok(RecordedGap {
+        recorder: row.try_get("recorder")?,
+        batch: row.try_get("batch")?,
+        gap: Gap {
+            time: Timestamp::from_micros(number("time")?),
+            entries: number("entries")?,
+            bytes: number("bytes")?,
+            reason: row.try_get("reason")?,
+        },
+    })
+}
+
+/// A page's end, `<microseconds>:<id>`.
+fn cursor(text: Option<&str>) -> Option<(i64, String)> {
+    let (time, id) = text?.split_once(':')?;
+    Some((time.parse().ok()?, id.to_owned()))
+}

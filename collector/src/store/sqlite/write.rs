@@ -1,0 +1,110 @@
+use super::{create, index::Index, migrator, writing_options};
+use crate::store::StoreError;
+use crate::store::batch::ReceivedBatch;
+use crate::store::writer::Stored;
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use std::collections::HashSet;
+use std::path::Path;
+
+/// The one connection that writes. It brings the schema up to date when it opens.
+pub struct Writer {
+    connection: SqliteConnection,
+    /// Session values written before, so that the same user and model is not written again with every request.
+    seen: HashSet<(String, &'static str, String)>,
+}
+
+impl Writer {
+    /// Opens the file, and makes it where it is missing.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        create(path)?;
+        let mut connection = writing_options(path).connect().await?;
+        migrator().run(&mut connection).await?;
+        Ok(Self { connection, seen: HashSet::new() })
+    }
+
+    /// Stores the batches in one transaction. When it returns, they are on disk.
+    pub async fn store(&mut self, batches: &[ReceivedBatch]) -> Result<Vec<Stored>, StoreError> {
+        let stored = self.transact(batches).await;
+        if stored.is_err() {
+            self.seen.clear();
+        }
+        stored
+    }
+
+    async fn transact(&mut self, batches: &[ReceivedBatch]) -> Result<Vec<Stored>, StoreError> {
+        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+        let mut index = Index::default();
+        let mut results = Vec::with_capacity(batches.len());
+        for batch in batches {
+            results.push(if keep(&mut transaction, batch).await? {
+                Stored::New { foreign: index.add(&mut transaction, batch).await? }
+            } else {
+                known_or_fork(&mut transaction, batch).await?
+            });
+        }
+        index.write(&mut transaction, &mut self.seen).await?;
+        transaction.commit().await?;
+        Ok(results)
+    }
+
+    /// Writes one row, as storing does, to learn whether the database takes it.
+    pub async fn probe(&mut self) -> Result<(), StoreError> {
+        let probe = "INSERT INTO probes (id, time) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET time = probes.time + 1";
+        sqlx::query(probe).execute(&mut self.connection).await?;
+        Ok(())
+    }
+
+    /// Closes the file and folds the write-ahead log into it.
+    pub async fn close(self) {
+        if let Err(error) = self.connection.close().await {
+            tracing::warn!(%error, "Could not close the database.");
+        }
+    }
+}
+
+/// Keeps the batch's bytes; false where its number is taken.
+async fn keep(connection: &mut SqliteConnection, batch: &ReceivedBatch) -> Result<bool, StoreError> {
+    let insert = "INSERT INTO batches (recorder, batch, previous, digest, body, signature, kid, received) \
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (recorder, batch) DO NOTHING";
+    let done = sqlx::query(insert)
+        .bind(&batch.recorder)
+        .bind(batch.batch)
+        .bind(&batch.previous)
+        .bind(&batch.digest)
+        .bind(batch.body.as_slice())
+        .bind(&batch.signature)
+        .bind(&batch.kid)
+        .bind(super::index::micros(batch.received))
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn known_or_fork(
+    connection: &mut SqliteConnection,
+    batch: &ReceivedBatch,
+) -> Result<Stored, StoreError> {
+    let same: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM batches WHERE recorder = ? AND batch = ? AND body = ?")
+            .bind(&batch.recorder)
+            .bind(batch.batch)
+            .bind(batch.body.as_slice())
+            .fetch_one(&mut *connection)
+            .await?;
+    if same == 1 {
+        return Ok(Stored::Known);
+    }
+    let insert = "INSERT INTO forks (recorder, batch, digest, body, signature, kid, received) \
+        VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (recorder, batch, digest) DO NOTHING";
+    let done = sqlx::query(insert)
+        .bind(&batch.recorder)
+        .bind(batch.batch)
+        .bind(&batch.digest)
+        .bind(batch.body.as_slice())
+        .bind(&batch.signature)
+        .bind(&batch.kid)
+        .bind(super::index::micros(batch.received))
+        .execute(connection)
+        .await?;
+    Ok(Stored::Fork { new: done.rows_affected() == 1 })
+}

@@ -1,0 +1,128 @@
+//! The one task that writes: it gathers what waits into one transaction, so that many batches share one sync.
+
+use super::StoreError;
+use super::batch::ReceivedBatch;
+use super::sqlite::Writer;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// Most batches in one transaction.
+const GROUP: usize = 128;
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It is durable now. `foreign` entries name an exchange of another recorder and were not merged into it.
+    New {
+        /// How many such entries.
+        foreign: u64,
+    },
+    /// The same bytes were durable before.
+    Known,
+    /// Other bytes stand under its number. `new` where these other bytes had not come before.
+    Fork {
+        /// True the first time.
+        new: bool,
+    },
+}
+
+/// Why a batch was not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// Too many batches wait already.
+    #[error("too many batches are waiting to be written")]
+    Full,
+    /// The server is going down.
+    #[error("the collector is stopping")]
+    Stopping,
+    /// The database did not take it.
+    #[error("the batch could not be written")]
+    Failed,
+}
+
+enum Job {
+    Store(Box<ReceivedBatch>, oneshot::Sender<Result<Stored, SubmitError>>),
+    Probe(oneshot::Sender<bool>),
+}
+
+/// Hands batches to the writing task. When the last clone is dropped, the task finishes what waits and ends.
+#[derive(Clone)]
+pub struct WriteQueue {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl WriteQueue {
+    /// Starts the task, which gives the writer back when it ends. At most `waiting` batches wait at a time.
+    pub fn start(writer: Writer, waiting: usize) -> (Self, JoinHandle<Writer>) {
+        let (jobs, incoming) = mpsc::channel(waiting.max(1));
+        (Self { jobs }, tokio::spawn(run(writer, incoming)))
+    }
+
+    /// Returns once the batch is durable, or is known not to be.
+    pub async fn store(&self, batch: ReceivedBatch) -> Result<Stored, SubmitError> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.try_send(Job::Store(Box::new(batch), reply)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => SubmitError::Full,
+            mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
+        })?;
+        answer.await.unwrap_or(Err(SubmitError::Stopping))
+    }
+
+    /// True where the database can be written right now.
+    pub async fn probe(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Probe(reply)).await.is_ok() && answer.await.unwrap_or(false)
+    }
+
+    /// How many batches wait.
+    pub fn depth(&self) -> usize {
+        self.jobs.max_capacity() - self.jobs.capacity()
+    }
+}
+
+async fn run(mut writer: Writer, mut incoming: mpsc::Receiver<Job>) -> Writer {
+    let mut jobs = Vec::with_capacity(GROUP);
+    while incoming.recv_many(&mut jobs, GROUP).await > 0 {
+        let (mut batches, mut replies) = (Vec::new(), Vec::new());
+        for job in jobs.drain(..) {
+            match job {
+                Job::Store(batch, reply) => {
+                    batches.push(*batch);
+                    replies.push(reply);
+                }
+                Job::Probe(reply) => {
+                    let _ = reply.send(writer.probe().await.is_ok());
+                }
+            }
+        }
+        // Who has gone in the meantime (a send that fails) will post again and be told that the batch is known.
+        for (reply, stored) in replies.into_iter().zip(store(&mut writer, &batches).await) {
+            let _ = reply.send(stored.map_err(|_| SubmitError::Failed));
+        }
+    }
+    writer
+}
+
+/// Writes a group in one transaction; where that fails, each batch in its own, so that one cannot fail the others.
+async fn store(writer: &mut Writer, batches: &[ReceivedBatch]) -> Vec<Result<Stored, StoreError>> {
+    match writer.store(batches).await {
+        Ok(stored) => return stored.into_iter().map(Ok).collect(),
+        Err(error) if batches.len() == 1 => {
+            tracing::error!(%error, "Could not write a batch.");
+            return vec![Err(error)];
+        }
+        Err(error) => {
+            tracing::warn!(%error, batches = batches.len(), "Could not write a group of batches; trying each.")
+        }
+    }
+    let mut results = Vec::with_capacity(batches.len());
+    for batch in batches {
+        let stored = writer.store(std::slice::from_ref(batch)).await;
+        if let Err(error) = &stored {
+            tracing::error!(%error, "Could not write a batch.");
+        }
+        results.push(stored.and_then(|one| one.into_iter().next().ok_or(StoreError::Damaged("no result"))));
+    }
+    results
+}

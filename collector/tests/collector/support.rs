@@ -1,0 +1,265 @@
+//! A real `chaperone serve` on a free port with a database of its own; both are gone when it is dropped.
+
+use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+pub const INGEST: &str = "ingest-token-0123456789";
+pub const AUDITOR: &str = "auditor-token-0123456789";
+pub const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+pub const SIGNATURE: &str = "chaperone-signature";
+
+/// A folder with a database, and the program that works on it.
+pub struct Place {
+    pub folder: TempDir,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.path("records.db")
+    }
+
+    /// Runs a command on the database and returns what it printed.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = program();
+        if arguments.first() != Some(&"keygen") {
+            command.env("CHAPERONE_DATABASE", self.database());
+        }
+        command.args(arguments).current_dir(self.folder.path()).output().unwrap()
+    }
+
+    /// The same, expecting success.
+    pub fn text(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.text(arguments)).unwrap()
+    }
+
+    pub fn serve(&self, arguments: &[&str]) -> Server {
+        Server::start(self, arguments, Some(AUDITOR))
+    }
+
+    /// A server that was given no auditor token.
+    pub fn serve_without_auditors(&self) -> Server {
+        Server::start(self, &[], None)
+    }
+}
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chaperone"));
+    command.env_clear().stdin(Stdio::null());
+    command
+}
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    pub base: String,
+    agent: ureq::Agent,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: ureq::http::HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+impl Server {
+    fn start(place: &Place, arguments: &[&str], auditor: Option<&str>) -> Self {
+        let port_file = place.path("port");
+        let mut child = program()
+            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--port-file"])
+            .arg(&port_file)
+            .arg("--database")
+            .arg(place.database())
+            .args(arguments)
+            .env("CHAPERONE_COLLECTOR_TOKEN", INGEST)
+            .env("CHAPERONE_AUDITOR_TOKEN", auditor.unwrap_or_default())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (lines, log) = mpsc::channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        // Reads to the end, also once nobody listens: a server whose log is not read would stand still.
+        std::thread::spawn(move || {
+            stderr.lines().map_while(Result::ok).for_each(|line| drop(lines.send(line)))
+        });
+        let mut server = Self { child, base: String::new(), agent: agent() };
+        let listening = await_log(&log, "Listening.");
+        server.base = format!("http://{}", listening["address"].as_str().unwrap());
+        server
+    }
+
+    pub fn post(&self, body: &[u8]) -> Answer {
+        self.post_with(body, &[("authorization", &format!("Bearer {INGEST}"))])
+    }
+
+    pub fn post_with(&self, body: &[u8], headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.agent.post(format!("{}/v1/records", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        answer(request.send(body))
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.get_with(path, Some(AUDITOR))
+    }
+
+    pub fn get_with(&self, path: &str, token: Option<&str>) -> Answer {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        answer(request.call())
+    }
+
+    /// The value of a metric, by the beginning of its line.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.get_with("/metrics", None).body;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        line.unwrap_or_else(|| panic!("no {name} in {text}"))
+    }
+
+    /// Ends it as a service manager does, and waits for it.
+    pub fn terminate(mut self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+
+    /// Ends it as a power cut does.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads the log until a line has this message, and returns that line.
+fn await_log(log: &mpsc::Receiver<String>, message: &str) -> Value {
+    let mut seen = Vec::new();
+    while let Ok(line) = log.recv_timeout(Duration::from_secs(30)) {
+        let parsed: Value = serde_json::from_str(&line).unwrap_or(Value::Null);
+        if parsed["message"] == message {
+            return parsed;
+        }
+        seen.push(line);
+    }
+    panic!("{message} did not appear in the log: {seen:#?}");
+}
+
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(60)));
+    config.build().into()
+}
+
+fn answer(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
+    let mut response = result.unwrap();
+    Answer {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        body: response.body_mut().read_to_string().unwrap(),
+    }
+}
+
+/// A batch's bytes.
+pub fn batch(recorder: &str, number: u64, previous: &str, entries: &[Value]) -> Vec<u8> {
+    json!({"recorder": recorder, "batch": number, "previous": previous, "entries": entries})
+        .to_string()
+        .into_bytes()
+}
+
+/// Bytes of batches that follow each other, from 0.
+pub fn chain(recorder: &str, batches: &[&[Value]]) -> Vec<Vec<u8>> {
+    let mut previous = ZEROS.to_owned();
+    let link = |(number, entries): (usize, &&[Value])| {
+        let body = batch(recorder, number as u64, &previous, entries);
+        previous = chaperone::evidence::sha256_hex(&body);
+        body
+    };
+    batches.iter().enumerate().map(link).collect()
+}
+
+/// A moment of the test's day.
+pub fn at(millis: u64) -> String {
+    format!("2026-11-23T08:{:02}:{:02}.{:03}000Z", millis / 60_000 % 60, millis / 1000 % 60, millis % 1000)
+}
+
+/// The head of a request as the filter writes it.
+pub fn head(session: &str, exchange: &str, verb: &str, uri: &str, object: Value) -> Value {
+    json!({
+        "exchange": exchange, "session": session, "method": "GET", "requestURI": uri, "verb": verb, "objectRef": object,
+        "user": {"username": "alice", "groups": ["agents", "devs"], "issuer": "https://idp.example.com", "tokenID": "t-1"},
+        "attribution": {
+            "agent": {"value": "claude-code", "source": "claim:act.sub", "verified": true},
+            "model": {"value": "model-7", "source": "header:x-agent-model", "verified": false},
+            "prompt": {"value": "prompt-1", "source": "claim:prompt_sha256", "verified": true},
+        },
+        "sourceIPs": ["192.0.2.1"], "userAgent": "kubectl/v1.37.0",
+        "decision": {"allowed": true, "rule": "access.default"},
+    })
+}
+
+/// One object with the members of both.
+pub fn with(mut base: Value, more: Value) -> Value {
+    let (Value::Object(all), Value::Object(more)) = (&mut base, more) else { panic!("two objects") };
+    all.extend(more);
+    base
+}
+
+/// A buffered exchange that was answered.
+pub fn exchange(head: Value, code: u16, started: u64, took: u64) -> Value {
+    with(
+        head,
+        json!({"type": "exchange", "responseStatus": {"code": code}, "outcome": "complete",
+        "timing": {"received": at(started), "complete": at(started + took)}}),
+    )
+}
+
+pub fn pods(session: &str, id: &str, started: u64) -> Value {
+    let object = json!({"apiVersion": "v1", "resource": "pods", "namespace": "shop"});
+    exchange(head(session, id, "list", "/api/v1/namespaces/shop/pods?limit=500", object), 200, started, 12)
+}
+
+/// All files of a folder.
+pub fn files(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
