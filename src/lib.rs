@@ -1,7 +1,7 @@
 //! Chaperone: a Proxy-Wasm filter between AI agents and the Kubernetes API server.
 //!
 //! It verifies the agent's token, replaces the credential, masks Secret values and records every exchange. All of it
-//! is host-agnostic and pure (events in, effects out, time and randomness are arguments) but for [`envoy`], the only
+//! is host-agnostic and pure (events in, effects out, time and randomness are arguments) but for `envoy`, the only
 //! room that names `proxy_wasm`. Data flows one way:
 //!
 //! | room | what it does |
@@ -10,15 +10,19 @@
 //! | [`kube`] | the API's vocabulary: what a request asks for, media types, `Status` |
 //! | [`identity`] | who asks: JWT, keys, claims |
 //! | [`access`] | whether they may: rules and built-in guards |
-//! | [`credential`] | what goes upstream instead of the agent's token |
 //! | [`mask`] | what the agent must not see, and must not write back |
 //! | [`record`] | what is written down, chained, signed and posted |
 //! | [`exchange`] | one request and its response, as a state machine over all of the above |
-//! | [`envoy`] | the shell: host calls in, host calls out (wasm only) |
+//! | [`metrics`] | what is counted |
+//! | `envoy` | the shell: host calls in, host calls out (wasm only) |
 
 pub mod access;
 pub mod config;
+#[cfg(target_os = "wasi")]
+mod envoy;
+pub mod exchange;
 pub mod identity;
 pub mod kube;
 pub mod mask;
+pub mod metrics;
 pub mod record;

@@ -9,6 +9,7 @@ mod recording;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use guards::refusal;
 pub use guards::{BodyGuard, Guards};
 pub use policy::AccessPolicy;
 pub use recording::RecordingPolicy;

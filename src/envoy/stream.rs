@@ -3,8 +3,8 @@
 use super::host;
 use super::root::Shared;
 use crate::exchange::{
-    Arrival, AtRequestBody, AtRequestHeaders, AtResponseBody, AtResponseHeaders, Confirmation, Exchange, Header,
-    LocalReply,
+    Arrival, AtRequestBody, AtRequestHeaders, AtResponseBody, AtResponseHeaders, Confirmation, Exchange,
+    Header, LocalReply,
 };
 use crate::record::Post;
 use proxy_wasm::hostcalls;
@@ -160,11 +160,18 @@ impl HttpContext for Stream {
         if self.over {
             return Action::Continue;
         }
-        let (Some(gateway), Some(exchange)) = (&self.gateway, &mut self.exchange) else { return Action::Continue };
+        let (Some(gateway), Some(exchange)) = (&self.gateway, &mut self.exchange) else {
+            return Action::Continue;
+        };
         let headers: Vec<Header> = host::headers(MapType::HttpResponseHeaders);
         let upstream = Self::via_upstream();
-        let answer =
-            exchange.on_response_headers(&mut gateway.borrow_mut(), host::now(), headers, end_of_stream, upstream);
+        let answer = exchange.on_response_headers(
+            &mut gateway.borrow_mut(),
+            host::now(),
+            headers,
+            end_of_stream,
+            upstream,
+        );
         match answer {
             AtResponseHeaders::Pass(headers) => {
                 host::set_headers(MapType::HttpResponseHeaders, &headers);
@@ -178,17 +185,21 @@ impl HttpContext for Stream {
         if self.over {
             return Action::Continue;
         }
-        let (Some(gateway), Some(exchange)) = (&self.gateway, &mut self.exchange) else { return Action::Continue };
+        let (Some(gateway), Some(exchange)) = (&self.gateway, &mut self.exchange) else {
+            return Action::Continue;
+        };
         let chunk = host::buffer(BufferType::HttpResponseBody, 0, size);
         if chunk.len() != size {
             return self.reset();
         }
         match exchange.on_response_body(&mut gateway.borrow_mut(), host::now(), &chunk, end_of_stream) {
             AtResponseBody::Keep => Action::Continue,
-            AtResponseBody::Replace(bytes) => match host::set_buffer(BufferType::HttpResponseBody, size, &bytes) {
-                Ok(()) => Action::Continue,
-                Err(_) => self.reset(),
-            },
+            AtResponseBody::Replace(bytes) => {
+                match host::set_buffer(BufferType::HttpResponseBody, size, &bytes) {
+                    Ok(()) => Action::Continue,
+                    Err(_) => self.reset(),
+                }
+            }
             AtResponseBody::Cut => {
                 let _ = host::set_buffer(BufferType::HttpResponseBody, size, &[]);
                 self.reset()
@@ -200,7 +211,9 @@ impl HttpContext for Stream {
         if self.over {
             return Action::Continue;
         }
-        let (Some(gateway), Some(exchange)) = (&self.gateway, &mut self.exchange) else { return Action::Continue };
+        let (Some(gateway), Some(exchange)) = (&self.gateway, &mut self.exchange) else {
+            return Action::Continue;
+        };
         match exchange.on_response_body(&mut gateway.borrow_mut(), host::now(), &[], true) {
             // Trailers end the body: bytes still held back can no longer be sent, so the response would be cut short.
             AtResponseBody::Replace(bytes) if !bytes.is_empty() => self.reset(),

@@ -6,8 +6,8 @@ use crate::config::Level;
 use crate::kube::Refusal;
 use crate::record::{BodyRecorder, ExchangeId, Object, Piece, encode};
 use chaperone_record::{
-    Channel, Decision, End, Entry, Exchange, Outcome, Request, Requested, Responded, Response, ResponseStatus, Stream,
-    Timestamp, Timing,
+    Channel, Decision, End, Entry, Exchange, Outcome, Request, Requested, Responded, Response,
+    ResponseStatus, Stream, Timestamp, Timing,
 };
 
 /// An exchange's account: gathers what entries are made of and writes each at its moment. Which entries there are
@@ -20,8 +20,9 @@ pub(super) struct Account {
     level: Level,
     timing: Timing,
     request_body: BodyRecorder,
-    /// Turns the recorded request body into what may be written down; see [`crate::exchange::Gateway::body_object`].
+    /// The request's body may hold Secret values: it is masked before it is written down.
     secret: bool,
+    content_type: String,
     /// The request's body is in a `request` entry or in pieces already.
     body_written: bool,
 }
@@ -37,15 +38,24 @@ impl Account {
             timing: Timing { received: Some(now), ..Timing::default() },
             request_body: BodyRecorder::digest_only(),
             secret: false,
+            content_type: String::new(),
             body_written: false,
         }
     }
 
     /// Sets how much is written down. `secret` says that the request's body may hold Secret values: it is then kept
     /// whole, because it is masked before it is written.
-    pub(super) fn record(&mut self, level: Level, secret: bool, limit: usize, piece: usize) {
+    pub(super) fn record(
+        &mut self,
+        level: Level,
+        secret: bool,
+        content_type: &str,
+        limit: usize,
+        piece: usize,
+    ) {
         self.level = level;
         self.secret = secret;
+        content_type.clone_into(&mut self.content_type);
         if level >= Level::Request {
             self.request_body = BodyRecorder::new(limit, if secret { usize::MAX } else { piece });
         }
@@ -65,11 +75,6 @@ impl Account {
 
     pub(super) fn first_byte(&mut self, now: Timestamp) {
         self.timing.first_byte.get_or_insert(now);
-    }
-
-    /// The request's body so far, where it is kept whole.
-    pub(super) fn request_bytes(&self) -> &[u8] {
-        self.request_body.bytes()
     }
 
     /// Takes a piece of the request's body.
@@ -116,7 +121,7 @@ impl Account {
             return None;
         }
         if self.secret {
-            gateway.secret_object(self.request_body.bytes())
+            gateway.secret_object(self.request_body.bytes(), &self.content_type)
         } else {
             self.request_body.object()
         }
@@ -235,15 +240,25 @@ impl Account {
         let bytes = match self.requested.take() {
             Some(requested) => {
                 let request_digest = self.request_body.digest();
-                let entry = Exchange { exchange, session, requested, request_object: None, request_digest, responded, timing };
+                let entry = Exchange {
+                    exchange,
+                    session,
+                    requested,
+                    request_object: None,
+                    request_digest,
+                    responded,
+                    timing,
+                };
                 encode(&Entry::Exchange(Box::new(entry)), request.as_ref(), object.as_ref())
             }
             None if in_pieces || object.is_none() => {
                 encode(&Entry::End(End { exchange, session, responded, timing }), None, None)
             }
-            None => {
-                encode(&Entry::Response(Box::new(Response { exchange, session, responded, timing })), None, object.as_ref())
-            }
+            None => encode(
+                &Entry::Response(Box::new(Response { exchange, session, responded, timing })),
+                None,
+                object.as_ref(),
+            ),
         };
         gateway.write(now, &bytes);
     }

@@ -1,11 +1,12 @@
 //! What all exchanges of a worker share.
 
 use super::callout::{Answer, Callout, Purpose};
-use crate::access::{AccessPolicy, RecordingPolicy};
-use crate::config::{Collector, FilterConfig, Problem};
+use crate::access::{AccessPolicy, Guards, RecordingPolicy};
+use crate::config::{Collector, FilterConfig, Problem, Secret};
 use crate::identity::Authenticator;
-use crate::kube::Refusal;
-use crate::mask::{JsonMasker, MaskRules, Plan};
+use crate::kube::{Media, Refusal};
+use crate::mask::patch::JSON_PATCH;
+use crate::mask::{BodyMasker, MaskRules, Plan};
 use crate::metrics::{Metric, Metrics};
 use crate::record::{Chain, Object, Opening, Outbox, Post, SigningKey, uuid_v4};
 use chaperone_record::{Acknowledgement, Masked, Timestamp};
@@ -16,8 +17,9 @@ pub struct Gateway {
     pub(super) config: FilterConfig,
     pub(super) authenticator: Authenticator,
     pub(super) access: AccessPolicy,
+    pub(super) guards: Guards,
     pub(super) recording: RecordingPolicy,
-    pub(super) mask: Rc<MaskRules>,
+    pub(super) mask: MaskRules,
     outbox: Outbox,
     metrics: Metrics,
 }
@@ -39,14 +41,23 @@ impl Gateway {
             let path = "recording.signingKey".to_owned();
             return Err(vec![Problem { path, message: "is not a usable key".to_owned() }]);
         };
-        let opening = Opening { config_digest: config.digest.clone(), node, worker: format!("{worker}@{now}") };
+        if config.credential.impersonate {
+            let path = "credential.impersonate".to_owned();
+            return Err(vec![Problem {
+                path,
+                message: "is not supported by this version; leave it out".to_owned(),
+            }]);
+        }
+        let opening =
+            Opening { config_digest: config.digest.clone(), node, worker: format!("{worker}@{now}") };
         let chain = Chain::new(uuid_v4(random), key, opening);
         let outbox = Outbox::new(chain, config.recording.limits.clone(), config.recording.collector.timeout);
         Ok(Self {
             authenticator: Authenticator::new(&config.authentication)?,
             access: AccessPolicy::compile(&config.access),
             recording: RecordingPolicy::compile(&config.recording.rules),
-            mask: Rc::new(MaskRules::compile(&config.masking)?),
+            guards: Guards::new(&config.access.guards.disable),
+            mask: MaskRules::compile(&config.masking)?,
             outbox,
             metrics: Metrics::default(),
             config,
@@ -84,21 +95,33 @@ impl Gateway {
     }
 
     /// The answer to something [`Gateway::on_tick`] asked for. Gives what an operator should read in the log.
-    pub fn on_answer(&mut self, now: Timestamp, jitter: u64, purpose: Purpose, answer: &Answer) -> Vec<String> {
+    pub fn on_answer(
+        &mut self,
+        now: Timestamp,
+        jitter: u64,
+        purpose: Purpose,
+        answer: &Answer,
+    ) -> Vec<String> {
         match purpose {
             Purpose::Batch(batch) => {
                 let acknowledged = self.is_acknowledgement(batch, answer.status, &answer.body);
                 self.posted(now, batch, acknowledged, jitter);
                 let status = answer.status.map_or("none".to_owned(), |status| status.to_string());
-                if acknowledged { Vec::new() } else { vec![format!("The collector did not acknowledge batch {batch}; answer: {status}.")] }
-            }
-            Purpose::Keys(id) => match self.authenticator.on_answer(now, jitter, id, answer.status, &answer.body) {
-                Ok(()) => Vec::new(),
-                Err(error) => {
-                    self.metrics.count(Metric::KeyFetchesFailed);
-                    vec![format!("Fetching an issuer's keys failed: {error}.")]
+                if acknowledged {
+                    Vec::new()
+                } else {
+                    vec![format!("The collector did not acknowledge batch {batch}; answer: {status}.")]
                 }
-            },
+            }
+            Purpose::Keys(id) => {
+                match self.authenticator.on_answer(now, jitter, id, answer.status, &answer.body) {
+                    Ok(()) => Vec::new(),
+                    Err(error) => {
+                        self.metrics.count(Metric::KeyFetchesFailed);
+                        vec![format!("Fetching an issuer's keys failed: {error}.")]
+                    }
+                }
+            }
         }
     }
 
@@ -127,7 +150,8 @@ impl Gateway {
     /// else, from whoever answers in the collector's place, is not.
     pub fn is_acknowledgement(&self, batch: u64, status: Option<u16>, body: &[u8]) -> bool {
         let said: Option<Acknowledgement> = serde_json::from_slice(body).ok();
-        status == Some(200) && said.is_some_and(|said| said.batch == batch && said.recorder == self.outbox.recorder())
+        status == Some(200)
+            && said.is_some_and(|said| said.batch == batch && said.recorder == self.outbox.recorder())
     }
 
     /// What was counted.
@@ -188,13 +212,56 @@ impl Gateway {
 
     /// A request body that may hold Secret values, masked for the record as a response would be. What can't be masked is
     /// not written down; its digest and length are.
-    pub(super) fn secret_object(&self, body: &[u8]) -> Option<Object> {
+    pub(super) fn secret_object(&self, body: &[u8], content_type: &str) -> Option<Object> {
         if body.is_empty() {
             return None;
         }
-        let mut masker = JsonMasker::new(Plan::secret_request(), &self.mask);
+        let media = content_type.split(';').next().unwrap_or_default().trim();
+        if media == JSON_PATCH {
+            return Some(self.masked_patch(body).unwrap_or_else(Object::omitted));
+        }
+        let plan = Plan::secret_request();
+        let mut masker = match Media::parse(media.as_bytes()) {
+            Media::Protobuf => BodyMasker::protobuf(plan, &self.mask),
+            // Anything else is read as JSON, which much of what is sent as YAML is, and omitted where it is not.
+            _ => BodyMasker::json(plan, &self.mask),
+        };
         let mut masked = Vec::with_capacity(body.len());
         let done = masker.push(body, &mut masked).and_then(|()| masker.finish(&mut masked));
         if done.is_ok() { Object::new(&masked) } else { Some(Object::omitted()) }
+    }
+
+    /// A JSON Patch of a Secret without the values it writes.
+    fn masked_patch(&self, body: &[u8]) -> Option<Object> {
+        let mut operations: Vec<serde_json::Map<String, serde_json::Value>> =
+            serde_json::from_slice(body).ok()?;
+        for value in operations.iter_mut().filter_map(|operation| operation.get_mut("value")) {
+            *value = self.mask.replacement.text().into();
+        }
+        Object::new(&serde_json::to_vec(&operations).ok()?)
+    }
+
+    /// Whether a response header repeats the upstream credential.
+    pub(super) fn holds_credential(&self, value: &[u8]) -> bool {
+        let token = self.config.credential.bearer_token.as_ref().and_then(|from| from.value.as_ref());
+        token.is_some_and(|token| {
+            let token = token.expose();
+            value.len() >= token.len() && value.windows(token.len().max(1)).any(|window| window == token)
+        })
+    }
+
+    /// The value of the upstream `Authorization`.
+    pub(super) fn authorization(&self) -> Vec<u8> {
+        let token = self.config.credential.bearer_token.as_ref().and_then(|from| from.value.as_ref());
+        [b"Bearer ", token.map(Secret::expose).unwrap_or_default()].concat()
+    }
+
+    /// Whether a header is a source of attribution, which concerns nobody upstream.
+    pub(super) fn attributes(&self, name: &[u8]) -> bool {
+        let sources = &self.config.attribution;
+        [&sources.agent, &sources.session, &sources.model, &sources.prompt]
+            .into_iter()
+            .flatten()
+            .any(|source| source.header.as_ref().is_some_and(|header| header.as_bytes() == name))
     }
 }

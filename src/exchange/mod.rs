@@ -12,6 +12,7 @@
 //! ```
 
 mod account;
+mod body_guard;
 mod callout;
 mod gateway;
 mod reply;
@@ -27,8 +28,11 @@ pub use reply::LocalReply;
 
 use crate::record::Post;
 use account::Account;
+use body_guard::BodyGuards;
 use chaperone_record::Timestamp;
 use response::ResponseBody;
+
+use crate::kube::RequestInfo;
 
 /// A header's name, in lower case as Envoy gives it, and its value.
 pub type Header = (Vec<u8>, Vec<u8>);
@@ -95,13 +99,17 @@ pub enum AtResponseBody {
 pub struct Exchange {
     phase: Phase,
     account: Account,
+    info: RequestInfo,
+    guards: BodyGuards,
+    /// Whether the body is held back until its record is acknowledged.
+    confirm: bool,
 }
 
 /// Where an exchange stands.
 enum Phase {
     /// The `request` entry is posted; headers wait. `more` says whether a body follows.
     ConfirmingHead { batch: u64, more: bool },
-    /// The body comes, and is held back until its record is acknowledged.
+    /// The body comes, and is held back until all of it is here and its record is acknowledged.
     HoldingBody,
     /// The body's entry is posted; the body waits.
     ConfirmingBody { batch: u64 },

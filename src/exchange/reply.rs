@@ -20,8 +20,10 @@ impl LocalReply {
         Self {
             status: 500,
             headers: vec![("content-type", "application/json".to_owned())],
-            body: Status::internal_error("chaperone: the filter is not in working order; see the proxy's log")
-                .to_json(),
+            body: Status::internal_error(
+                "chaperone: the filter is not in working order; see the proxy's log",
+            )
+            .to_json(),
         }
     }
 }
@@ -35,5 +37,9 @@ pub(super) fn from_refusal(refusal: Refusal, id: ExchangeId) -> LocalReply {
 
 /// 503: no record, no action.
 pub(super) fn unrecorded(why: &str) -> Refusal {
-    Refusal::service_unavailable("recording", "unrecorded", &format!("chaperone: not forwarded, because {why}; try again"))
+    Refusal::service_unavailable(
+        "recording",
+        "unrecorded",
+        &format!("not forwarded, because {why}; try again"),
+    )
 }

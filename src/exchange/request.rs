@@ -1,9 +1,10 @@
 //! From the first header byte to what goes upstream: classify, authenticate, attribute, decide, rewrite.
 
 use super::account::Account;
+use super::body_guard::BodyGuards;
 use super::{Arrival, AtRequestBody, AtRequestHeaders, Exchange, Gateway, Phase, reply};
-use crate::config::{Delivery, Level};
-use crate::identity::{Identity, SignatureVerifier};
+use crate::config::Delivery;
+use crate::identity::{AuthError, Identity, SignatureVerifier, attribute, require};
 use crate::kube::{Refusal, RequestHead, RequestInfo};
 use crate::metrics::Metric;
 use crate::record::ExchangeId;
@@ -42,15 +43,22 @@ impl Exchange {
             },
         };
         let requested = draft.requested(&head, &arrival.source, decision);
+        let info = draft.info.take().unwrap_or_default();
         let mut exchange = Self {
             phase: Phase::Forwarding,
             account: Account::new(id, now, draft.session(), requested),
-            info: draft.info.unwrap_or_default(),
-            hold: false,
+            guards: BodyGuards::new(gateway, &info, &head),
+            info,
+            confirm: false,
         };
-        let answer = match decided {
-            Err(refusal) => AtRequestHeaders::Reply(exchange.refuse(gateway, now, refusal)),
-            Ok(_) => exchange.release_head(gateway, now, &head, draft.identity.as_deref(), arrival.end_of_stream),
+        let answer = match (decided, draft.identity) {
+            (Ok(_), Some(identity)) => {
+                exchange.release_head(gateway, now, &head, &identity, arrival.end_of_stream)
+            }
+            (Err(refusal), _) => AtRequestHeaders::Reply(exchange.refuse(gateway, now, refusal)),
+            (Ok(_), None) => {
+                AtRequestHeaders::Reply(exchange.refuse(gateway, now, AuthError::Missing.into()))
+            }
         };
         (exchange, answer)
     }
@@ -61,31 +69,42 @@ impl Exchange {
         gateway: &mut Gateway,
         now: Timestamp,
         head: &RequestHead,
-        identity: Option<&Identity>,
+        identity: &Identity,
         end_of_stream: bool,
     ) -> AtRequestHeaders {
-        let headers = match gateway.upstream_headers(head, &self.info, self.account.id()) {
+        let id = self.account.id().to_string();
+        let rewritten =
+            head.upstream(&self.info, &gateway.authorization(), &id, &|name| gateway.attributes(name));
+        let headers = match rewritten {
             Ok(headers) => headers,
             Err(refusal) => return AtRequestHeaders::Reply(self.refuse(gateway, now, refusal)),
         };
-        let user = identity.map(|identity| &identity.user);
-        let (level, delivery) = gateway.recording.level_and_delivery(&self.info, user);
+        let (level, delivery) = gateway.recording.decide(&self.info, &identity.user);
         let limits = &gateway.config.recording.limits;
-        self.account.record(level, self.info.is_secret(), limits.max_body_bytes, limits.batch_bytes);
+        let (limit, piece) = (limits.max_body_bytes, limits.batch_bytes);
+        self.account.record(level, self.info.is_secret(), self.guards.content_type(), limit, piece);
         gateway.count(Metric::Forwarded);
-        if delivery == Delivery::Buffered {
+        let body = !end_of_stream;
+        self.confirm = delivery == Delivery::Confirmed;
+        if !self.confirm {
             self.account.forwarded(now);
+            if body && self.guards.need_all() {
+                self.phase = Phase::HoldingBody;
+            }
             return AtRequestHeaders::Forward(headers);
         }
-        self.hold = !end_of_stream;
         self.account.write_head(gateway, now);
         match gateway.seal(now) {
             Some(post) => {
-                self.phase = Phase::ConfirmingHead { batch: post.batch, more: self.hold };
+                self.phase = Phase::ConfirmingHead { batch: post.batch, more: body };
                 AtRequestHeaders::Confirm(headers, post)
             }
             // The outbox took nothing: the entry did not fit.
-            None => AtRequestHeaders::Reply(self.refuse(gateway, now, reply::unrecorded("its record found no room"))),
+            None => AtRequestHeaders::Reply(self.refuse(
+                gateway,
+                now,
+                reply::unrecorded("its record found no room"),
+            )),
         }
     }
 
@@ -98,17 +117,30 @@ impl Exchange {
         end_of_stream: bool,
     ) -> AtRequestBody {
         self.account.request_chunk(gateway, now, chunk);
+        let guarded =
+            self.guards.push(chunk).and_then(|()| if end_of_stream { self.guards.finish() } else { Ok(()) });
+        if let Err(refusal) = guarded {
+            return AtRequestBody::Reply(self.refuse(gateway, now, refusal));
+        }
         match self.phase {
             Phase::HoldingBody if !end_of_stream => AtRequestBody::Hold,
-            Phase::HoldingBody => {
+            Phase::HoldingBody if self.confirm => {
                 self.account.write_request_body(gateway, now);
                 match gateway.seal(now) {
                     Some(post) => {
                         self.phase = Phase::ConfirmingBody { batch: post.batch };
                         AtRequestBody::Confirm(post)
                     }
-                    None => AtRequestBody::Reply(self.refuse(gateway, now, reply::unrecorded("its record found no room"))),
+                    None => AtRequestBody::Reply(self.refuse(
+                        gateway,
+                        now,
+                        reply::unrecorded("its record found no room"),
+                    )),
                 }
+            }
+            Phase::HoldingBody => {
+                self.phase = Phase::Forwarding;
+                AtRequestBody::Pass
             }
             _ => AtRequestBody::Pass,
         }
@@ -126,16 +158,20 @@ impl Draft {
         verifier: &dyn SignatureVerifier,
     ) -> Result<Decision, Refusal> {
         if !gateway.has_room() {
-            return Err(reply::unrecorded("unacknowledged records fill the outbox; is the collector reachable?"));
+            return Err(reply::unrecorded(
+                "unacknowledged records fill the outbox; is the collector reachable?",
+            ));
         }
         head.check()?;
         let info = self.info.insert(RequestInfo::parse(head.method(), head.path())?);
-        let identity = gateway.authenticator.authenticate(now, &head.authorization(), verifier)?;
-        let identity = self.identity.insert(identity);
-        self.attribution = identity.attribute(&gateway.config.attribution, info.session.as_deref(), &|name| head.value(name));
-        self.attribution.require(&gateway.config.attribution, &info.verb)?;
-        let decision = gateway.access.decide(info, &identity.user, head, end_of_stream);
-        if decision.allowed { Ok(decision) } else { Err(Refusal::forbidden(&decision)) }
+        let authorization: Vec<&[u8]> = head.values("authorization").collect();
+        let identity =
+            self.identity.insert(gateway.authenticator.authenticate(now, &authorization, verifier)?);
+        let sources = &gateway.config.attribution;
+        self.attribution = attribute(sources, identity, info.session.as_deref(), &|name| head.value(name));
+        require(sources, &self.attribution, &info.verb)?;
+        gateway.guards.check(info, head, end_of_stream)?;
+        gateway.access.decide(info, &identity.user)
     }
 
     /// The session: what the agent says it is, else its token. Where neither tells, the collector groups by user and time.

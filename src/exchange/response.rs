@@ -2,12 +2,11 @@
 
 use super::{AtResponseBody, AtResponseHeaders, Exchange, Gateway, Header, Phase};
 use crate::config::Level;
-use crate::kube::{Media, Refusal, RequestInfo, StreamKind};
+use crate::kube::{Media, Refusal, StreamKind};
 use crate::mask::{BodyMasker, Plan};
 use crate::metrics::Metric;
 use crate::record::BodyRecorder;
 use chaperone_record::{Channel, Masked, Outcome, Timestamp};
-use std::rc::Rc;
 
 /// A response under way.
 pub(super) struct ResponseBody {
@@ -22,7 +21,7 @@ pub(super) struct ResponseBody {
 impl ResponseBody {
     /// What has been masked so far.
     pub(super) fn masked(&self) -> Vec<Masked> {
-        self.masker.as_ref().map(BodyMasker::masked).unwrap_or_default()
+        self.masker.as_ref().map(BodyMasker::report).unwrap_or_default()
     }
 }
 
@@ -45,7 +44,8 @@ impl Exchange {
             Ok(masker) => masker,
             Err(refusal) => return AtResponseHeaders::Reply(self.refuse(gateway, now, refusal)),
         };
-        let streams = matches!(self.info.stream_kind(), Some(StreamKind::Watch | StreamKind::Log)) && status == 200;
+        let streams =
+            matches!(self.info.stream_kind(), Some(StreamKind::Watch | StreamKind::Log)) && status == 200;
         let limits = &gateway.config.recording.limits;
         let recorder = match self.account.level() {
             Level::Metadata | Level::Request => BodyRecorder::digest_only(),
@@ -77,7 +77,9 @@ impl Exchange {
             return Err(unmaskable("a response header repeats the gateway's own credential"));
         }
         if status == 101 {
-            return Err(unmaskable("the API server switched protocols on a request that is not a recorded stream"));
+            return Err(unmaskable(
+                "the API server switched protocols on a request that is not a recorded stream",
+            ));
         }
         // The proxy's own replies hold nothing of the cluster's; other URLs (discovery, OpenAPI, health) never hold objects.
         if !upstream || end_of_stream || !self.info.is_resource_request {
@@ -91,12 +93,18 @@ impl Exchange {
         if second.is_some() {
             return Err(unmaskable("the response has two content types"));
         }
-        let plan = Plan::response(&self.info);
+        // An error is one Status, also where a watch was asked for.
+        let mut plan = Plan::response(&self.info);
+        plan.watch = plan.watch && status == 200;
         match first.map_or(Media::Other, Media::parse) {
             Media::Json => Ok(Some(BodyMasker::json(plan, &gateway.mask))),
             Media::Protobuf => Ok(Some(BodyMasker::protobuf(plan, &gateway.mask))),
-            Media::Yaml | Media::Cbor => Err(unmaskable("the response is YAML or CBOR though JSON was asked for")),
-            _ if plan.is_secret() => Err(unmaskable("the response to a request for Secrets is neither JSON nor protobuf")),
+            Media::Yaml | Media::Cbor => {
+                Err(unmaskable("the response is YAML or CBOR though JSON was asked for"))
+            }
+            _ if plan.is_secret() => {
+                Err(unmaskable("the response to a request for Secrets is neither JSON nor protobuf"))
+            }
             _ => Ok(None),
         }
     }
@@ -160,7 +168,7 @@ impl Exchange {
 }
 
 fn unmaskable(why: &str) -> Refusal {
-    Refusal::bad_gateway("masking", "unmaskable", &format!("chaperone: the response was withheld, because {why}"))
+    Refusal::bad_gateway("masking", "unmaskable", &format!("the response was withheld, because {why}"))
 }
 
 fn values<'a>(headers: &'a [Header], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {

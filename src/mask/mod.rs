@@ -1,5 +1,6 @@
 //! Keeps Secret values out of what an agent reads, and masks out of what it writes.
 
+mod body;
 pub mod json;
 mod literals;
 mod masked;
@@ -13,6 +14,7 @@ pub mod secret_type;
 pub mod text;
 pub mod write_back;
 
+pub use body::{BodyMasker, MaskRules};
 pub use json::JsonMasker;
 pub use masked::MaskedPaths;
 pub use plan::{Plan, Taken};

@@ -21,10 +21,22 @@ impl Object {
         {
             return Some(Self(json.trim().to_owned()));
         }
-        Some(match text {
-            Ok(text) => Self(format!(r#"{{"encoding":"utf-8","data":{}}}"#, quote(text))),
-            Err(_) => Self(format!(r#"{{"encoding":"base64","data":"{}"}}"#, STANDARD.encode(body))),
+        // Text with many escapes would grow up to six times; base64 grows by a third.
+        let quoted = text
+            .ok()
+            .map(quote)
+            .filter(|quoted| quoted.len() <= body.len().saturating_mul(4).div_ceil(3).saturating_add(8));
+        Some(match quoted {
+            Some(quoted) => Self(format!(r#"{{"encoding":"utf-8","data":{quoted}}}"#)),
+            None => Self(format!(r#"{{"encoding":"base64","data":"{}"}}"#, STANDARD.encode(body))),
         })
+    }
+}
+
+impl Object {
+    /// Stands for a body that must not be written down; its digest and length are.
+    pub fn omitted() -> Self {
+        Self(r#"{"encoding":"omitted","data":""}"#.to_owned())
     }
 }
 

@@ -76,6 +76,11 @@ impl Outbox {
         }
     }
 
+    /// The chain's name.
+    pub fn recorder(&self) -> &str {
+        self.chain.recorder()
+    }
+
     /// Bytes held: pending and unacknowledged.
     pub fn bytes(&self) -> usize {
         self.batch_bytes.saturating_add(self.pending.len())
