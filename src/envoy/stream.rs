@@ -192,7 +192,8 @@ impl HttpContext for Stream {
         if chunk.len() != size {
             return self.reset();
         }
-        match exchange.on_response_body(&mut gateway.borrow_mut(), host::now(), &chunk, end_of_stream) {
+        let answer = exchange.on_response_body(&mut gateway.borrow_mut(), host::now(), &chunk, end_of_stream);
+        match answer {
             AtResponseBody::Keep => Action::Continue,
             AtResponseBody::Replace(bytes) => {
                 match host::set_buffer(BufferType::HttpResponseBody, size, &bytes) {
@@ -214,7 +215,8 @@ impl HttpContext for Stream {
         let (Some(gateway), Some(exchange)) = (&self.gateway, &mut self.exchange) else {
             return Action::Continue;
         };
-        match exchange.on_response_body(&mut gateway.borrow_mut(), host::now(), &[], true) {
+        let answer = exchange.on_response_body(&mut gateway.borrow_mut(), host::now(), &[], true);
+        match answer {
             // Trailers end the body: bytes still held back can no longer be sent, so the response would be cut short.
             AtResponseBody::Replace(bytes) if !bytes.is_empty() => self.reset(),
             AtResponseBody::Cut => self.reset(),
