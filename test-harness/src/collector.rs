@@ -1,0 +1,1 @@
+//! `chaperone serve`, and its command line.

@@ -1,0 +1,1 @@
+//! Stock Envoy with the built filter.

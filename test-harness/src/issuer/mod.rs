@@ -1,0 +1,1 @@
+//! An OIDC issuer: discovery, JWKS, rotation, minting.

@@ -1,0 +1,1 @@
+//! kubectl, as an agent runs it.

@@ -1,0 +1,1 @@
+//! Certificates and keys, made on the spot.

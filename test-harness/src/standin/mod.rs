@@ -1,0 +1,1 @@
+//! A stand-in API server that speaks enough of Kubernetes for kubectl.
