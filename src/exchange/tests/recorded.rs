@@ -204,7 +204,7 @@ fn a_watch_is_written_down_while_it_runs() {
 fn a_long_body_is_written_in_pieces_and_cut_at_its_limit() {
     let mut rig = Rig::new(json!({"recording": {"limits": {"maxBodyBytes": 10_000, "batchBytes": 4096}}}));
     let (mut exchange, _) = rig.begin("GET", "/api/v1/configmaps", &[]);
-    let body = json!({"kind": "ConfigMapList", "items": [{"data": {"a": "x".repeat(30_000)}}]}).to_string();
+    let body = format!(r#"{{"kind":"ConfigMapList","items":[{{"data":{{"a":"{}"}}}}]}}"#, "x".repeat(30_000));
     assert!(matches!(
         rig.respond(&mut exchange, 200, &[("content-type", "application/json")]),
         AtResponseHeaders::Pass(_)

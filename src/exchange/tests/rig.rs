@@ -33,7 +33,7 @@ pub(super) struct Rig {
     key: Ed25519KeyPair,
     /// Bodies of all batches that were posted, by whomever.
     posted: RefCell<Vec<Vec<u8>>>,
-    next: u8,
+    next: u16,
 }
 
 /// What came of a request's headers.
@@ -128,8 +128,14 @@ impl Rig {
         let end_of_stream = !headers.iter().any(|(name, _)| name == b"content-type");
         let arrival = Arrival { headers, end_of_stream, source: "192.0.2.7:40000".to_owned() };
         self.next += 1;
-        let (exchange, answer) =
-            Exchange::begin(&mut self.gateway, self.now, [self.next; 10], arrival, &NoHost);
+        let [high, low] = self.next.to_be_bytes();
+        let (exchange, answer) = Exchange::begin(
+            &mut self.gateway,
+            self.now,
+            [high, low, 0, 0, 0, 0, 0, 0, 0, 0],
+            arrival,
+            &NoHost,
+        );
         let begun = match answer {
             AtRequestHeaders::Forward(headers) => Begun::Forward(headers),
             AtRequestHeaders::Confirm(headers, post) => {
