@@ -12,6 +12,7 @@ VENV := .venv/.$(subst ==,-,$(ENVOY)-$(KUBECTL))
 # The runner must be of the very version of the library that the tests are built with.
 BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock)
 RUNNER := $(CURDIR)/target/tools/bin/wasm-bindgen-test-runner
+INSTALL_RUNNER := CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off cargo install --quiet --root target/tools --bin wasm-bindgen-test-runner --version $(BINDGEN) wasm-bindgen-cli
 RUNNER_STAMP := target/tools/.wasm-bindgen-$(BINDGEN)
 
 say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
@@ -76,5 +77,6 @@ $(VENV):
 $(RUNNER_STAMP):
 	@command -v node >/dev/null || { echo "The core's wasm tests run under Node: install Node.js 20 or later" >&2; exit 1; }
 	$(call say,Building wasm-bindgen-test-runner $(BINDGEN))
-	CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off cargo install --quiet --locked --root target/tools --bin wasm-bindgen-test-runner --version $(BINDGEN) wasm-bindgen-cli
+	@# Not every mirror has the very versions of its lock file.
+	$(INSTALL_RUNNER) --locked || $(INSTALL_RUNNER)
 	touch '$@'
