@@ -88,8 +88,8 @@ impl Kube {
         let files = [
             ("tls-cert-file", dir.write("kube.crt", &leaf.certificate_pem)?),
             ("tls-private-key-file", dir.write("kube.key", &leaf.key_pem)?),
-            ("service-account-key-file", dir.write("kube-sa.key", &leaf.key_pem)?),
-            ("service-account-signing-key-file", dir.write("kube-sa.key", &leaf.key_pem)?),
+            ("service-account-key-file", dir.path("kube.crt")),
+            ("service-account-signing-key-file", dir.path("kube.key")),
             ("token-auth-file", dir.write("tokens.csv", format!("{TOKEN},{USER},{USER},\"system:masters\"\n"))?),
             ("audit-policy-file", dir.write("audit-policy.yaml", AUDIT_POLICY)?),
             ("audit-log-path", audit_log.clone()),
