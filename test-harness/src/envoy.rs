@@ -133,7 +133,8 @@ impl Envoy {
 /// The filter's configuration as the file has it.
 pub fn filter_config() -> Result<Value> {
     let mut file = file()?;
-    let text = filter_configuration(&mut file)?.as_str().context("the filter's configuration is not a string")?;
+    let text =
+        filter_configuration(&mut file)?.as_str().context("the filter's configuration is not a string")?;
     Ok(serde_json::from_str(text)?)
 }
 
@@ -222,7 +223,8 @@ fn at<'a>(value: &'a mut Value, pointer: &str) -> Result<&'a mut Value> {
 
 /// Whether the filter's VM has failed or been started anew since Envoy started.
 pub fn vm_failures(log: &str) -> Result<()> {
-    let bad: Vec<_> = log.lines().filter(|line| line.contains("[critical]") || line.contains("Panicked")).collect();
+    let bad: Vec<_> =
+        log.lines().filter(|line| line.contains("[critical]") || line.contains("Panicked")).collect();
     ensure!(bad.is_empty(), "Envoy's log: {}", bad.join("\n"));
     Ok(())
 }

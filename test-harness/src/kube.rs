@@ -90,7 +90,10 @@ impl Kube {
             ("tls-private-key-file", dir.write("kube.key", &leaf.key_pem)?),
             ("service-account-key-file", dir.path("kube.crt")),
             ("service-account-signing-key-file", dir.path("kube.key")),
-            ("token-auth-file", dir.write("tokens.csv", format!("{TOKEN},{USER},{USER},\"system:masters\"\n"))?),
+            (
+                "token-auth-file",
+                dir.write("tokens.csv", format!("{TOKEN},{USER},{USER},\"system:masters\"\n"))?,
+            ),
             ("audit-policy-file", dir.write("audit-policy.yaml", AUDIT_POLICY)?),
             ("audit-log-path", audit_log.clone()),
             ("cert-dir", dir.path("kube-certs")),

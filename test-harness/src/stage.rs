@@ -7,10 +7,10 @@ use crate::issuer::{Claims, Issuer};
 use crate::kube::{self, Assets, Kube};
 use crate::kubectl::Kubectl;
 use crate::pki::Authority;
-use crate::process::WorkDir;
+use crate::process::{WorkDir, eventually};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Which API server is behind the gateway.
 #[derive(Clone, Debug)]
@@ -25,6 +25,21 @@ pub enum ApiKind {
 enum Api {
     Kube(Box<Kube>),
     Own(Backend, String),
+}
+
+/// A request, as the API server's log has it.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Its HTTP method.
+    pub method: String,
+    /// Its path and query.
+    pub uri: String,
+    /// `Audit-ID`.
+    pub audit_id: String,
+    /// Who it was, to the API server.
+    pub user: String,
+    /// Where it came from, as far as the API server knows.
+    pub source_ips: Vec<String>,
 }
 
 /// What to start; see [`Stage::builder`].
@@ -75,9 +90,7 @@ impl Builder {
         let authority = Authority::new("Chaperone tests");
         let issuer = Issuer::start().await?;
         let start_api = async || match self.api {
-            ApiKind::Kube(assets) => {
-                Ok(Api::Kube(Box::new(Kube::start(&assets, &authority, dir).await?)))
-            }
+            ApiKind::Kube(assets) => Ok(Api::Kube(Box::new(Kube::start(&assets, &authority, dir).await?))),
             ApiKind::Own(backend, token) => anyhow::Ok(Api::Own(backend, token)),
         };
         let (api, collector) = tokio::try_join!(start_api(), Collector::start(dir))?;
@@ -106,7 +119,47 @@ impl Builder {
             dir,
         )
         .await?;
+        let inline = filter.pointer("/authentication/jwt/0/issuer/jwks").is_some_and(|keys| !keys.is_null());
+        if !inline {
+            keys_are_there(&envoy, self.concurrency).await?;
+        }
         Ok((issuer, collector, envoy, api, authority))
+    }
+}
+
+/// Waits until every worker's VM, and the main thread's, has the issuer's discovery document and its keys.
+async fn keys_are_there(envoy: &Envoy, workers: u32) -> Result<()> {
+    let fetches = 2 * (u64::from(workers) + 1);
+    let fetched = async || {
+        let stats = envoy.stats("cluster.idp.upstream_rq_completed").await.ok()?;
+        stats.values().any(|count| *count >= fetches).then_some(())
+    };
+    eventually("keys in the filter", Duration::from_secs(20), fetched).await
+}
+
+impl Arrival {
+    /// One stage of each request is taken: its arrival.
+    fn from_audit_event(event: &Value) -> Option<Self> {
+        let text = |pointer| event.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let method = match text("/verb")?.as_str() {
+            "get" | "list" | "watch" => "GET",
+            "create" => "POST",
+            "update" => "PUT",
+            "patch" => "PATCH",
+            "delete" | "deletecollection" => "DELETE",
+            _ => "",
+        };
+        (event["stage"] == "RequestReceived").then_some(Self {
+            method: method.to_owned(),
+            uri: text("/requestURI")?,
+            audit_id: text("/auditID")?,
+            user: text("/user/username")?,
+            source_ips: event["sourceIPs"]
+                .as_array()?
+                .iter()
+                .filter_map(|ip| ip.as_str().map(str::to_owned))
+                .collect(),
+        })
     }
 }
 
@@ -152,20 +205,40 @@ impl Stage {
         Kubectl::new(name, &self.url(), self.authority.pem(), token, &self.dir)
     }
 
-    /// kubectl with the injected credential, past the gateway.
-    pub fn kubectl_direct(&self, api: SocketAddr) -> Result<Kubectl> {
-        let url = format!("https://{api}");
-        Kubectl::new("direct", &url, self.authority.pem(), Some(self.api.token()), &self.dir)
-    }
-
     /// An HTTP client of the gateway, without a token.
     pub fn client(&self) -> Result<Client> {
         Client::tls(self.envoy.address(), self.authority.pem())
     }
 
+    /// A client of the API server with the injected credential, past the gateway.
+    pub fn direct(&self) -> Result<Client> {
+        let backend = self.api.backend(&self.authority);
+        let address = std::net::ToSocketAddrs::to_socket_addrs(&(backend.host.as_str(), backend.port))?
+            .next()
+            .context("the API server has no address")?;
+        let client = match &backend.authority {
+            Some(authority) => Client::tls(address, authority)?,
+            None => Client::plain(address),
+        };
+        Ok(client.with_token(self.api.token()))
+    }
+
+    /// What the API server's own log says of the requests that reached it.
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        match &self.api {
+            Api::Kube(kube) => kube.audit_log().iter().filter_map(Arrival::from_audit_event).collect(),
+            Api::Own(..) => Vec::new(),
+        }
+    }
+
     /// The token that goes upstream.
     pub fn upstream_token(&self) -> &str {
         self.api.token()
+    }
+
+    /// Who has that token, to the API server.
+    pub fn upstream_user(&self) -> &'static str {
+        kube::USER
     }
 
     /// The authority that the gateway's certificate is of, PEM.
