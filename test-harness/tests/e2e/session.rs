@@ -1,6 +1,6 @@
 //! An agent's session with kubectl: what it sees, and what the auditor sees of it.
 
-use crate::support::{MASK, VALUE, did, exchanges, no_leak};
+use crate::support::{MASK, VALUE, did, exchanges, no_leak, verified};
 use anyhow::{Result, ensure};
 use chaperone_test_harness::stage::Stage;
 use std::fs;
@@ -98,19 +98,12 @@ async fn the_record(stage: &Stage) -> Result<()> {
     let refused = did(&all, "update", "secrets")[0];
     ensure!(refused["state"] == "refused" && refused["responseStatus"]["code"] == 422, "{refused}");
 
-    // Every request that reached the API server did so as the gateway, and under an id that is in the record.
-    let mut told = 0;
-    for arrival in stage.arrivals() {
-        if all.iter().any(|exchange| exchange["exchange"] == *arrival.audit_id) {
-            told += 1;
-            ensure!(arrival.user == stage.upstream_user(), "{arrival:?}");
-        }
+    // Every request that was answered reached the API server as the gateway, and under the id that is in the record.
+    let arrivals = stage.arrivals();
+    for exchange in all.iter().filter(|exchange| exchange["state"] == "complete") {
+        let arrival = arrivals.iter().find(|arrival| exchange["exchange"] == *arrival.audit_id);
+        ensure!(arrival.is_some_and(|arrival| arrival.user == stage.upstream_user()), "{arrival:?} for {exchange}");
     }
-    let forwarded = all.iter().filter(|exchange| exchange["state"] == "complete").count();
-    ensure!(
-        told == forwarded,
-        "{forwarded} exchanges were forwarded, the API server's log has {told} of them"
-    );
 
     let replay = stage.collector.run(&["replay", "session-1"]).await?;
     for step in [
@@ -122,9 +115,7 @@ async fn the_record(stage: &Stage) -> Result<()> {
         ensure!(replay.contains(step), "no {step:?} in\n{replay}");
     }
     no_leak("replay", stage.collector.run(&["replay", "session-1", "--all", "--bodies"]).await?)?;
-    let verified = stage.collector.verify().await?;
-    ensure!(verified.contains("Nothing is wrong."), "{verified}");
-    Ok(())
+    verified(stage).await
 }
 
 /// Neither the agent's token nor the injected one, nor the Secret's value, is anywhere but where it belongs.

@@ -103,6 +103,17 @@ pub async fn exchanges(
     eventually(&format!("such records of session {session}"), SOON, found).await
 }
 
+/// Waits until every chain that was begun is whole and signed: what could not be posted at first is posted again.
+pub async fn verified(stage: &Stage) -> Result<()> {
+    let mut last = None;
+    let clean = async || {
+        last = Some(stage.collector.verify().await);
+        last.as_ref()?.as_ref().ok()?.contains("Nothing is wrong.").then_some(())
+    };
+    let outcome = eventually("clean verification", SOON, clean).await;
+    outcome.map_err(|error| error.context(format!("{last:?}")))
+}
+
 /// The exchanges that did this.
 pub fn did<'a>(exchanges: &'a [Value], verb: &str, resource: &str) -> Vec<&'a Value> {
     let right = |exchange: &&Value| exchange["verb"] == verb && exchange["objectRef"]["resource"] == resource;
