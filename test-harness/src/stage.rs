@@ -8,6 +8,7 @@ use crate::kube::{self, Assets, Kube};
 use crate::kubectl::Kubectl;
 use crate::pki::Authority;
 use crate::process::{WorkDir, eventually};
+use crate::standin::{self, Logged, StandIn};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -15,6 +16,8 @@ use std::time::Duration;
 /// Which API server is behind the gateway.
 #[derive(Clone, Debug)]
 pub enum ApiKind {
+    /// The stand-in that ships with the tests.
+    StandIn,
     /// A real kube-apiserver.
     Kube(Assets),
     /// One that runs already: where it is, and the token to inject.
@@ -23,6 +26,7 @@ pub enum ApiKind {
 
 /// The API server behind the gateway.
 enum Api {
+    StandIn(StandIn),
     Kube(Box<Kube>),
     Own(Backend, String),
 }
@@ -90,6 +94,11 @@ impl Builder {
         let authority = Authority::new("Chaperone tests");
         let issuer = Issuer::start().await?;
         let start_api = async || match self.api {
+            ApiKind::StandIn => {
+                let options =
+                    standin::Options { authority: &authority, tokens: vec![kube::TOKEN.to_owned()] };
+                Ok(Api::StandIn(StandIn::start(options).await?))
+            }
             ApiKind::Kube(assets) => Ok(Api::Kube(Box::new(Kube::start(&assets, &authority, dir).await?))),
             ApiKind::Own(backend, token) => anyhow::Ok(Api::Own(backend, token)),
         };
@@ -138,6 +147,19 @@ async fn keys_are_there(envoy: &Envoy, workers: u32) -> Result<()> {
 }
 
 impl Arrival {
+    /// The stand-in knows its callers by their tokens.
+    fn from_logged(logged: &Logged) -> Self {
+        let header = |name| logged.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        let as_injected = header("authorization").eq([format!("Bearer {}", kube::TOKEN)]);
+        Self {
+            method: logged.method.clone(),
+            uri: logged.uri.clone(),
+            audit_id: logged.audit_id.clone(),
+            user: if as_injected { kube::USER.to_owned() } else { String::new() },
+            source_ips: header("x-forwarded-for").map(str::to_owned).collect(),
+        }
+    }
+
     /// One stage of each request is taken: its arrival.
     fn from_audit_event(event: &Value) -> Option<Self> {
         let text = |pointer| event.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
@@ -166,6 +188,7 @@ impl Arrival {
 impl Api {
     fn backend(&self, authority: &Authority) -> Backend {
         match self {
+            Self::StandIn(standin) => Backend::tls(standin.address(), authority.pem()),
             Self::Kube(kube) => Backend::tls(kube.address(), authority.pem()),
             Self::Own(backend, _) => backend.clone(),
         }
@@ -173,7 +196,7 @@ impl Api {
 
     fn token(&self) -> &str {
         match self {
-            Self::Kube(_) => kube::TOKEN,
+            Self::StandIn(_) | Self::Kube(_) => kube::TOKEN,
             Self::Own(_, token) => token,
         }
     }
@@ -226,6 +249,7 @@ impl Stage {
     /// What the API server's own log says of the requests that reached it.
     pub fn arrivals(&self) -> Vec<Arrival> {
         match &self.api {
+            Api::StandIn(standin) => standin.log().iter().map(Arrival::from_logged).collect(),
             Api::Kube(kube) => kube.audit_log().iter().filter_map(Arrival::from_audit_event).collect(),
             Api::Own(..) => Vec::new(),
         }

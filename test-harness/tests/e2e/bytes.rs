@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 pub const CONCURRENCY: u32 = 1;
 
-const SECRETS: &str = "/api/v1/namespaces/shop/secrets";
+const SECRETS: &str = "/api/v1/namespaces/orders/secrets";
 
 pub async fn checks(stage: &mut Stage) -> Result<()> {
     let token = stage.issuer.mint(&stage.agent("alice", "bytes"));

@@ -15,6 +15,13 @@ use chaperone_test_harness::stage::ApiKind;
 /// A test per group and API server.
 macro_rules! against_each {
     ($($group:ident)*) => {
+        mod standin {
+            use chaperone_test_harness::stage::ApiKind;
+            $(#[tokio::test]
+            async fn $group() {
+                super::support::run(ApiKind::StandIn, super::$group::CONCURRENCY, async |stage| super::$group::checks(stage).await).await;
+            })*
+        }
         mod real_kube_apiserver {
             $(#[tokio::test]
             async fn $group() {

@@ -10,9 +10,9 @@ use serde_json::json;
 
 pub const CONCURRENCY: u32 = 1;
 
-const CONFIGMAPS: &str = "/api/v1/namespaces/shop/configmaps";
-const PODS: &str = "/api/v1/namespaces/shop/pods";
-const SECRET: &str = "/api/v1/namespaces/shop/secrets/db";
+const CONFIGMAPS: &str = "/api/v1/namespaces/orders/configmaps";
+const PODS: &str = "/api/v1/namespaces/orders/pods";
+const SECRET: &str = "/api/v1/namespaces/orders/secrets/db";
 
 pub async fn checks(stage: &mut Stage) -> Result<()> {
     let token = stage.issuer.mint(&stage.agent("alice", "outage"));
@@ -25,7 +25,7 @@ pub async fn checks(stage: &mut Stage) -> Result<()> {
     stage.collector.stop().await?;
     refused(stage, &client, "stopped").await?;
     let kubectl = stage.kubectl("alice", Some(&token))?;
-    let said = kubectl.run("create configmap refused-kubectl -n shop").await?.refused()?;
+    let said = kubectl.run("create configmap refused-kubectl -n orders").await?.refused()?;
     ensure!(said.contains("not forwarded") && said.contains("collector"), "{said}");
     restarted(stage, &client, "stopped").await?;
 

@@ -13,14 +13,14 @@ pub async fn checks(stage: &mut Stage) -> Result<()> {
 
     // What the agent sees.
     for (arguments, expected) in [
-        ("get pods -n shop", "web-1"),
-        ("get secret db -n shop -o yaml", MASK),
-        ("get secret db -n shop -o json", MASK),
-        ("get secrets -n shop", "Opaque"),
+        ("get pods -n orders", "web-1"),
+        ("get secret db -n orders -o yaml", MASK),
+        ("get secret db -n orders -o json", MASK),
+        ("get secrets -n orders", "Opaque"),
         ("get secrets -A -o wide", "Opaque"),
-        ("get secrets -n shop -o yaml", MASK),
-        ("describe secret db -n shop", "password:  21 bytes"),
-        ("create configmap settings --from-literal=color=blue -n shop", "configmap/settings created"),
+        ("get secrets -n orders -o yaml", MASK),
+        ("describe secret db -n orders", "password:  21 bytes"),
+        ("create configmap settings --from-literal=color=blue -n orders", "configmap/settings created"),
         ("create namespace scratch", "namespace/scratch created"),
         ("delete namespace scratch --wait=false", "namespace \"scratch\" deleted"),
     ] {
@@ -28,7 +28,7 @@ pub async fn checks(stage: &mut Stage) -> Result<()> {
         ensure!(out.contains(expected), "kubectl {arguments}: no {expected:?} in {out}");
         no_leak(arguments, &out)?;
     }
-    let apply = kubectl.feed("apply -n shop -f -", MANIFEST).await?.ok()?;
+    let apply = kubectl.feed("apply -n orders -f -", MANIFEST).await?.ok()?;
     ensure!(apply.contains("configmap/applied created"), "{apply}");
 
     // The bodies as they come, in every form that a client may ask for.
@@ -41,7 +41,7 @@ pub async fn checks(stage: &mut Stage) -> Result<()> {
         ("application/yaml", ""),
     ] {
         for query in ["", "?includeObject=Object"] {
-            let path = format!("/api/v1/namespaces/shop/secrets{query}");
+            let path = format!("/api/v1/namespaces/orders/secrets{query}");
             let answer = client.get_as(&path, accept).await?;
             ensure!(answer.status == 200, "{accept}: {}", answer.text());
             ensure!(kind.is_empty() || answer.json()["kind"] == kind, "{accept}: {}", answer.text());
@@ -51,10 +51,10 @@ pub async fn checks(stage: &mut Stage) -> Result<()> {
     }
 
     // A masked value that is written back would destroy the Secret.
-    let manifest = kubectl.run("get secret db -n shop -o json").await?.ok()?;
-    let refused = kubectl.feed("replace -n shop -f -", &manifest).await?.refused()?;
+    let manifest = kubectl.run("get secret db -n orders -o json").await?.ok()?;
+    let refused = kubectl.feed("replace -n orders -f -", &manifest).await?.refused()?;
     ensure!(refused.contains("password"), "{refused}");
-    let kept = stage.direct()?.get("/api/v1/namespaces/shop/secrets/db").await?.text();
+    let kept = stage.direct()?.get("/api/v1/namespaces/orders/secrets/db").await?.text();
     ensure!(!kept.contains(MASK), "the mask was written into the Secret");
 
     the_record(stage).await?;
@@ -85,7 +85,7 @@ async fn the_record(stage: &Stage) -> Result<()> {
         ("/session", "session-1"),
         ("/delivery", "confirmed"),
         ("/state", "complete"),
-        ("/objectRef/namespace", "shop"),
+        ("/objectRef/namespace", "orders"),
     ] {
         let got = create.pointer(pointer).and_then(|value| value.as_str());
         ensure!(got == Some(expected), "{pointer}: expected {expected}, got {got:?} in {create}");
@@ -102,13 +102,16 @@ async fn the_record(stage: &Stage) -> Result<()> {
     let arrivals = stage.arrivals();
     for exchange in all.iter().filter(|exchange| exchange["state"] == "complete") {
         let arrival = arrivals.iter().find(|arrival| exchange["exchange"] == *arrival.audit_id);
-        ensure!(arrival.is_some_and(|arrival| arrival.user == stage.upstream_user()), "{arrival:?} for {exchange}");
+        ensure!(
+            arrival.is_some_and(|arrival| arrival.user == stage.upstream_user()),
+            "{arrival:?} for {exchange}"
+        );
     }
 
     let replay = stage.collector.run(&["replay", "session-1"]).await?;
     for step in [
-        "read Secret db in shop",
-        "listed pods in shop",
+        "read Secret db in orders",
+        "listed pods in orders",
         "deleted namespace scratch",
         "model     claude-opus-4-5",
     ] {

@@ -11,7 +11,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// The value of the Secret `db` in the namespace `shop`.
+/// The value of the Secret `db` in the namespace `orders`.
 pub const VALUE: &str = "correct-horse-battery-staple";
 /// What stands in for it, in base64.
 pub const MASK: &str = "W21hc2tlZCBieSBjaGFwZXJvbmVd";
@@ -32,23 +32,23 @@ pub async fn run(api: ApiKind, workers: u32, checks: impl AsyncFnOnce(&mut Stage
     }
 }
 
-/// The namespace `shop` with the Secret `db`, applied as kubectl does it, and a pod.
+/// The namespace `orders` with the Secret `db`, applied as kubectl does it, and a pod.
 async fn seed(direct: &Client) -> Result<()> {
-    let applied = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "namespace": "shop"},
+    let applied = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "namespace": "orders"},
                          "stringData": {"password": VALUE}});
     let objects = [
         (
             "/api/v1/namespaces",
-            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}),
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "orders"}}),
         ),
         (
-            "/api/v1/namespaces/shop/secrets",
+            "/api/v1/namespaces/orders/secrets",
             json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": {"password": STANDARD.encode(VALUE)},
                    "metadata": {"name": "db", "annotations":
                        {"kubectl.kubernetes.io/last-applied-configuration": applied.to_string()}}}),
         ),
         (
-            "/api/v1/namespaces/shop/pods",
+            "/api/v1/namespaces/orders/pods",
             json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-1"},
                    "spec": {"containers": [{"name": "web", "image": "nginx"}]}}),
         ),

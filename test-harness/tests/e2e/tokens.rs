@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub const CONCURRENCY: u32 = 1;
 
-const PODS: &str = "/api/v1/namespaces/shop/pods";
+const PODS: &str = "/api/v1/namespaces/orders/pods";
 
 pub async fn checks(stage: &mut Stage) -> Result<()> {
     let client = stage.client()?;
@@ -48,7 +48,7 @@ pub async fn checks(stage: &mut Stage) -> Result<()> {
     // kubectl says it in words that a person can act on.
     let expired = stage.issuer.mint(&agent().expired_ago(Duration::from_secs(120)));
     let kubectl = stage.kubectl("expired", Some(&expired))?;
-    let said = kubectl.run("get pods -n shop").await?.refused()?;
+    let said = kubectl.run("get pods -n orders").await?.refused()?;
     ensure!(said.contains("You must be logged in to the server"), "{said}");
     // While it discovers the API, kubectl has words of its own for a 401; else it prints the server's.
     let said = kubectl.run(&format!("get --raw {PODS}")).await?.refused()?;
