@@ -77,7 +77,9 @@ impl RequestInfo {
         let path = decoded_path(raw_path)?;
         // A second prefix, or an escaped one: another gateway behind this one would take it off.
         if path == "/s" || path.starts_with("/s/") {
-            return Err(ambiguous("the session prefix must be written /s/<session>/, once and without escapes"));
+            return Err(ambiguous(
+                "the session prefix must be written /s/<session>/, once and without escapes",
+            ));
         }
         let query = Query::parse(raw_query)?;
         if let Some(name) = query.contradiction() {
