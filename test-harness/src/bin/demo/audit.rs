@@ -49,10 +49,15 @@ impl Audit {
                 lines.push(format!("{name:<9}{value}"));
             }
         };
-        line("who", format!("{} via {}", text("/user/username"), text("/attribution/agent/value")));
+        match exchange.pointer("/user/username").and_then(Value::as_str) {
+            Some(user) => line("who", format!("{user} via {}", text("/attribution/agent/value"))),
+            None => line("who", "nobody: the token is not valid".to_owned()),
+        }
         line("model", text("/attribution/model/value").to_owned());
         line("prompt", text("/attribution/prompt/value").chars().take(16).collect());
-        line("asked", [text("/verb"), text("/objectRef/resource"), text("/objectRef/name")].join(" "));
+        let asked = [text("/verb"), text("/objectRef/resource"), text("/objectRef/name")].join(" ");
+        let resource = exchange["objectRef"]["resource"].is_string();
+        line("asked", if resource { asked } else { format!("{} {}", text("/method"), text("/requestURI")) });
         line("in", text("/objectRef/namespace").to_owned());
         line(
             "decision",

@@ -8,7 +8,7 @@ mod audit;
 mod screen;
 mod script;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use chaperone_test_harness::issuer::Claims;
 use chaperone_test_harness::process::{built, filter};
 use chaperone_test_harness::stage::Stage;

@@ -106,7 +106,7 @@ impl Screen {
     pub fn side_by_side(&self, agent: &str, auditor: &str) {
         let mut table = Table::new();
         table
-            .load_preset(if self.terminal { UTF8_FULL_CONDENSED } else { ASCII_FULL_CONDENSED })
+            .load_style(if self.terminal { UTF8_FULL_CONDENSED } else { ASCII_FULL_CONDENSED })
             .set_content_arrangement(ContentArrangement::DynamicFullWidth)
             .set_header(["what the agent saw", "what the auditor sees"])
             .add_row([agent, auditor]);

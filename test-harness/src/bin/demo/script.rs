@@ -75,16 +75,17 @@ pub async fn play(stage: &Stage, screen: &mut Screen, claims: &Claims) -> Result
     let valid = stage.kubectl("agent", Some(&stage.issuer.mint(claims)))?;
     let expired = claims.clone().expired_ago(Duration::from_secs(600));
     let expired = stage.kubectl("agent-expired", Some(&stage.issuer.mint(&expired)))?;
+    stage.dir().write("release.yaml", MANIFEST)?;
     let mut steps = Vec::new();
-    for (kubectl, arguments, manifest, recorded) in [
-        (&valid, "get pods -n chaperone-demo", "", Some(("list", "pods"))),
-        (&valid, "get secret db -n chaperone-demo -o yaml", "", Some(("get", "secrets"))),
-        (&valid, "create -n chaperone-demo -f -", MANIFEST, Some(("create", "configmaps"))),
-        (&expired, "get pods -n chaperone-demo", "", None),
-        (&valid, "delete namespace chaperone-demo-old --wait=false", "", Some(("delete", "namespaces"))),
+    for (kubectl, arguments, recorded) in [
+        (&valid, "get pods -n chaperone-demo", Some(("list", "pods"))),
+        (&valid, "get secret db -n chaperone-demo -o yaml", Some(("get", "secrets"))),
+        (&valid, "create -n chaperone-demo -f release.yaml", Some(("create", "configmaps"))),
+        (&expired, "get pods -n chaperone-demo", None),
+        (&valid, "delete namespace chaperone-demo-old --wait=false", Some(("delete", "namespaces"))),
     ] {
         screen.prompt(arguments);
-        let printed = kubectl.feed(arguments, manifest).await?;
+        let printed = kubectl.run(arguments).await?;
         let output = format!("{}{}", printed.out, without_log_lines(&printed.err));
         screen.output(&output);
         steps.push(Step { arguments, recorded, success: printed.success, output });
