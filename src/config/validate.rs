@@ -193,7 +193,8 @@ fn recording(section: &mut Recording, env: &dyn Fn(&str) -> Option<String>, prob
     signing_key(&mut section.signing_key, env, problems);
     for (index, rule) in section.rules.iter().enumerate() {
         let path = format!("recording.rules[{index}]");
-        if !rule.non_resource_urls.is_empty() && !(rule.resources.is_empty() && rule.namespaces.is_empty()) {
+        let resources = !rule.resources.is_empty() || !rule.namespaces.is_empty();
+        if resources && !rule.non_resource_urls.is_empty() {
             problems.add(
                 path.as_str(),
                 "can't have both nonResourceURLs and resources or namespaces: write two rules",

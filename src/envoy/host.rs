@@ -44,12 +44,15 @@ pub(super) fn headers(map: MapType) -> Vec<Header> {
 }
 
 /// Replaces a header map. Names that are not UTF-8 cannot be set and are left out.
-pub(super) fn set_headers(map: MapType, headers: &[Header]) {
+///
+/// # Errors
+/// The host did not take them: what was there still is, so nothing may go on.
+pub(super) fn set_headers(map: MapType, headers: &[Header]) -> Result<(), Status> {
     let pairs = headers
         .iter()
         .filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value.as_slice())))
         .collect();
-    let _ = hostcalls::set_map_bytes(map, pairs);
+    hostcalls::set_map_bytes(map, pairs)
 }
 
 /// Some bytes of a buffer; empty where there are none.

@@ -125,14 +125,13 @@ impl HttpContext for Stream {
             Exchange::begin(&mut gateway.borrow_mut(), host::now(), random, arrival, &host::HostVerifier);
         self.exchange = Some(exchange);
         match answer {
-            AtRequestHeaders::Forward(headers) => {
-                host::set_headers(MapType::HttpRequestHeaders, &headers);
-                Action::Continue
+            AtRequestHeaders::Forward(headers) | AtRequestHeaders::Confirm(headers, _)
+                if host::set_headers(MapType::HttpRequestHeaders, &headers).is_err() =>
+            {
+                self.answer(&LocalReply::broken())
             }
-            AtRequestHeaders::Confirm(headers, post) => {
-                host::set_headers(MapType::HttpRequestHeaders, &headers);
-                self.confirm(&post)
-            }
+            AtRequestHeaders::Forward(_) => Action::Continue,
+            AtRequestHeaders::Confirm(_, post) => self.confirm(&post),
             AtRequestHeaders::Reply(reply) => self.answer(&reply),
         }
     }
@@ -143,6 +142,9 @@ impl HttpContext for Stream {
         }
         let new = size.saturating_sub(self.seen);
         let chunk = host::buffer(BufferType::HttpRequestBody, self.seen, new);
+        if chunk.len() != new {
+            return self.answer(&LocalReply::broken());
+        }
         self.seen = size;
         self.request_body(&chunk, end_of_stream)
     }
@@ -152,8 +154,10 @@ impl HttpContext for Stream {
             return Action::Pause;
         }
         // The API has no trailers: they end the body and go no further.
-        host::set_headers(MapType::HttpRequestTrailers, &[]);
-        self.request_body(&[], true)
+        match host::set_headers(MapType::HttpRequestTrailers, &[]) {
+            Ok(()) => self.request_body(&[], true),
+            Err(_) => self.answer(&LocalReply::broken()),
+        }
     }
 
     fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
@@ -174,8 +178,10 @@ impl HttpContext for Stream {
         );
         match answer {
             AtResponseHeaders::Pass(headers) => {
-                host::set_headers(MapType::HttpResponseHeaders, &headers);
-                Action::Continue
+                match host::set_headers(MapType::HttpResponseHeaders, &headers) {
+                    Ok(()) => Action::Continue,
+                    Err(_) => self.answer(&LocalReply::broken()),
+                }
             }
             AtResponseHeaders::Reply(reply) => self.answer(&reply),
         }

@@ -25,12 +25,14 @@ pub fn attribute<'h>(
         Some(Attributed { value, source: "path".to_owned(), verified: false })
     };
     // A signed session wins over the path, the path over headers.
-    let by_claim: Vec<Source> =
-        sources.session.iter().filter(|source| source.claim.is_some()).cloned().collect();
+    let mut by_claim = sources.session.iter().filter(|source| source.claim.is_some());
     let hint = |name: &&str| Some(((*name).to_owned(), text(header(name)?)?));
     Attribution {
         agent: first(&sources.agent),
-        session: first(&by_claim).or_else(from_path).or_else(|| first(&sources.session)),
+        session: by_claim
+            .find_map(|source| read(source, identity, header))
+            .or_else(from_path)
+            .or_else(|| first(&sources.session)),
         model: first(&sources.model),
         prompt: first(&sources.prompt),
         hints: HINTS.iter().filter_map(hint).collect(),
@@ -90,7 +92,12 @@ pub fn require(sources: &AttributionSources, attribution: &Attribution, verb: &s
                 })
                 .collect();
             let kind = if requirement.verified { "a verified" } else { "a" };
-            let why = format!("{verb} requests need {kind} {name}; send it as {}", places.join(" or "));
+            let places = if places.is_empty() {
+                "no claim is configured as its source".to_owned()
+            } else {
+                format!("send it as {}", places.join(" or "))
+            };
+            let why = format!("{verb} requests need {kind} {name}; {places}");
             return Err(Refusal::bad_request("attribution.require", "attribution", &why));
         }
     }

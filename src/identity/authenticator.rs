@@ -1,6 +1,8 @@
 //! From `Authorization` to an identity.
 
 use super::cache::TokenCache;
+use super::flood::Flood;
+use super::jwk::Key;
 use super::jwt::{Jwt, bearer};
 use super::keys::{Fetch, Keys};
 use super::{AuthError, Identity, SignatureVerifier, claims, signature};
@@ -8,11 +10,15 @@ use crate::config::{Authentication, Jwt as JwtConfig, Problem};
 use chaperone_record::Timestamp;
 use std::rc::Rc;
 
+/// Few keys fit one token; more would only be a way to make it cost many signatures.
+const MOST_CANDIDATES: usize = 4;
+
 /// Verifies tokens of the configured issuers. Checks go from cheap to expensive, so that a flood of garbage costs little:
-/// form, issuer, times, audience, key, and only then the signature.
+/// form, issuer, times, audience, user, key, and only then the signature.
 pub struct Authenticator {
     issuers: Vec<(JwtConfig, Keys)>,
     cache: TokenCache,
+    flood: Flood,
     next_fetch: u64,
 }
 
@@ -39,7 +45,12 @@ impl Authenticator {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { issuers, cache: TokenCache::new(config.cache.max_tokens), next_fetch: 0 })
+        Ok(Self {
+            issuers,
+            cache: TokenCache::new(config.cache.max_tokens),
+            flood: Flood::default(),
+            next_fetch: 0,
+        })
     }
 
     /// Who bears the token in these values of `Authorization`.
@@ -55,7 +66,12 @@ impl Authenticator {
         let token = bearer(authorization)?;
         let digest = hmac_sha256::Hash::hash(token.as_bytes());
         if let Some(identity) = self.cache.get(&digest, now) {
-            return Ok(identity);
+            // Keys that are too old to verify a new token don't vouch for an old one either.
+            let usable = self.issuers.get(identity.issuer).is_some_and(|(_, keys)| keys.usable(now));
+            return if usable { Ok(identity) } else { Err(AuthError::KeysUnavailable) };
+        }
+        if self.flood.knows(&digest) {
+            return Err(AuthError::Signature);
         }
         let jwt = Jwt::parse(token)?;
         let issuer = jwt.claims.get("iss").and_then(|issuer| issuer.as_str());
@@ -68,19 +84,26 @@ impl Authenticator {
         let expires = claims::check_times(&jwt.claims, now, config.clock_skew)?;
         claims::check_audience(&jwt.claims, &config.issuer.audiences)?;
         let user = claims::user(&jwt.claims, config)?;
-        let candidates =
-            keys.candidates(now, jwt.kid.as_deref(), &jwt.algorithm).ok_or(AuthError::KeysUnavailable)?;
+        if !keys.usable(now) {
+            return Err(AuthError::KeysUnavailable);
+        }
+        let candidates = keys.candidates(jwt.kid.as_deref(), &jwt.algorithm);
         if candidates.is_empty() {
             keys.unknown_key(now);
             return Err(AuthError::UnknownKey);
         }
-        // Few keys share a kid; more would only be a way to make one token cost many signatures.
-        let key =
-            candidates.iter().take(4).find(|key| signature::verifies(&jwt, key, host)).map(|key| key.digest);
-        let key = key.ok_or(AuthError::Signature)?;
+        let Some(key) = signer(&candidates, &jwt, now, host, &mut self.flood)? else {
+            self.flood.remember(digest);
+            return Err(AuthError::Signature);
+        };
         let identity = Rc::new(Identity { user, claims: jwt.claims, expires, issuer: index, key });
-        self.cache.insert(digest, identity.clone());
+        self.cache.insert(digest, token.len(), identity.clone());
         Ok(identity)
+    }
+
+    /// How many issuers' keys could not be refreshed lately: the old ones are used for now.
+    pub fn stale_issuers(&self, now: Timestamp) -> usize {
+        self.issuers.iter().filter(|(_, keys)| keys.stale(now)).count()
     }
 
     /// What to fetch now.
@@ -111,8 +134,36 @@ impl Authenticator {
             let url = &config.issuer.url;
             if keys.on_answer(now, jitter, id, status, body).map_err(|error| format!("{url}: {error}"))? {
                 self.cache.retain_keys(index, &keys.digests());
+                self.flood.forget();
             }
         }
         Ok(())
     }
+}
+
+/// The digest of the key that verifies the token's signature, of those that fit; none where none does.
+fn signer(
+    candidates: &[&Key],
+    jwt: &Jwt<'_>,
+    now: Timestamp,
+    host: &dyn SignatureVerifier,
+    flood: &mut Flood,
+) -> Result<Option<[u8; 32]>, AuthError> {
+    for key in candidates.iter().take(MOST_CANDIDATES) {
+        let verified = match signature::by_host(jwt, key, host) {
+            Some(verified) => verified,
+            None if flood.allows(now) => {
+                let verified = signature::in_core(jwt, key);
+                if !verified {
+                    flood.failed(now);
+                }
+                verified
+            }
+            None => return Err(AuthError::Busy),
+        };
+        if verified {
+            return Ok(Some(key.digest));
+        }
+    }
+    Ok(None)
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// Groups taken of one token.
 const MOST_GROUPS: usize = 1000;
+/// A longer username, uid, group or token id is refused.
+const MOST_TEXT: usize = 1024;
 /// Times past the year 9999 are mistakes.
 const LAST_SECOND: f64 = 253_402_300_799.0;
 
@@ -22,7 +24,8 @@ pub(super) fn check_times(claims: &Value, now: Timestamp, skew: Duration) -> Res
     let skew = u64::try_from(skew.as_micros()).unwrap_or(u64::MAX);
     let expires = moment(claims, "exp")?.ok_or(AuthError::Claims("exp is missing"))?;
     let end = expires.micros().saturating_add(skew);
-    if now.micros() > end {
+    // RFC 7519 section 4.1.4: not on or after it.
+    if now.micros() >= end {
         return Err(AuthError::Expired);
     }
     for name in ["nbf", "iat"] {
@@ -59,27 +62,48 @@ pub(super) fn check_audience(claims: &Value, audiences: &[String]) -> Result<(),
 /// The user, by the issuer's claim mappings.
 pub(super) fn user(claims: &Value, config: &JwtConfig) -> Result<User, AuthError> {
     let mappings = &config.claim_mappings;
-    let text = |path: &str| claim(claims, path).and_then(Value::as_str).unwrap_or_default();
-    let name = text(&mappings.username.claim);
-    if name.is_empty() || name.len() > 1024 {
-        return Err(AuthError::Claims("the username claim is missing or not a short string"));
-    }
+    let username = claim(claims, &mappings.username.claim)
+        .and_then(name)
+        .filter(|name| !name.is_empty())
+        .ok_or(AuthError::Claims("the username claim is missing or not a short, printable string"))?;
+    let uid = optional(claim(claims, &mappings.uid.claim))
+        .ok_or(AuthError::Claims("the uid claim is not a short, printable string"))?;
+    let token_id =
+        optional(claims.get("jti")).ok_or(AuthError::Claims("jti is not a short, printable string"))?;
     Ok(User {
-        username: format!("{}{name}", mappings.username.prefix),
-        uid: text(&mappings.uid.claim).to_owned(),
+        username: format!("{}{username}", mappings.username.prefix),
+        uid: uid.to_owned(),
         groups: groups(claims, &mappings.groups)?,
         issuer: config.issuer.url.clone(),
-        token_id: claims.get("jti").and_then(Value::as_str).map(str::to_owned),
+        token_id: (!token_id.is_empty()).then(|| token_id.to_owned()),
     })
 }
 
+/// A name that can stand in a record, in a log line and in an `Impersonate-*` header.
+fn name(value: &Value) -> Option<&str> {
+    value.as_str().filter(|text| text.len() <= MOST_TEXT && !text.chars().any(char::is_control))
+}
+
+/// The same of a claim that may be absent, which is then empty.
+fn optional(value: Option<&Value>) -> Option<&str> {
+    value.filter(|value| !value.is_null()).map_or(Some(""), name)
+}
+
 fn groups(claims: &Value, mapping: &PrefixedClaim) -> Result<Vec<String>, AuthError> {
-    const SHAPE: AuthError = AuthError::Claims("the groups claim is neither a string nor a list of strings");
+    const SHAPE: AuthError =
+        AuthError::Claims("the groups claim is neither a string nor a list of short, printable strings");
     let values = match claim(claims, &mapping.claim) {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::Array(values)) if values.len() <= MOST_GROUPS => values.as_slice(),
         Some(value @ Value::String(_)) => std::slice::from_ref(value),
         Some(_) => return Err(SHAPE),
     };
-    values.iter().map(|value| Ok(format!("{}{}", mapping.prefix, value.as_str().ok_or(SHAPE)?))).collect()
+    let mut groups = Vec::with_capacity(values.len());
+    for value in values {
+        match name(value).ok_or(SHAPE)? {
+            "" => {}
+            group => groups.push(format!("{}{group}", mapping.prefix)),
+        }
+    }
+    Ok(groups)
 }

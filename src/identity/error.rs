@@ -22,6 +22,8 @@ pub enum AuthError {
     KeysUnavailable,
     /// The signature does not verify.
     Signature,
+    /// So many signatures failed lately that no more are verified for a moment.
+    Busy,
     /// Past `exp`.
     Expired,
     /// Before `nbf`, or `iat` in the future.
@@ -44,6 +46,7 @@ impl AuthError {
             Self::UnknownKey => "tokenKey",
             Self::KeysUnavailable => "keysUnavailable",
             Self::Signature => "tokenSignature",
+            Self::Busy => "tokenFlood",
             Self::Expired => "tokenExpired",
             Self::NotYetValid => "tokenNotYetValid",
             Self::Audience => "tokenAudience",
@@ -67,6 +70,7 @@ impl fmt::Display for AuthError {
                 f.write_str("the issuer's keys are not available; is the issuer reachable from the gateway?")
             }
             Self::Signature => f.write_str("the token's signature is wrong"),
+            Self::Busy => f.write_str("too many tokens with wrong signatures arrive; try again"),
             Self::Expired => f.write_str("the token has expired; get a new one"),
             Self::NotYetValid => f.write_str("the token is not valid yet; do the clocks agree?"),
             Self::Audience => f.write_str("the token is for another audience"),
@@ -81,6 +85,7 @@ impl From<AuthError> for Refusal {
             AuthError::KeysUnavailable => {
                 Self::service_unavailable("authentication", error.code(), &error.to_string())
             }
+            AuthError::Busy => Self::too_many_requests("authentication", error.code(), &error.to_string()),
             error => Self::unauthorized(error.code(), &error.to_string()),
         }
     }

@@ -1,5 +1,6 @@
 //! JWK sets (RFC 7517): the keys an issuer signs with.
 
+use super::signature::usable;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
@@ -14,7 +15,7 @@ pub(super) struct Key {
     pub(super) material: Material,
     /// The one algorithm that the key's `alg` allows, where it has one.
     only: Option<String>,
-    /// SHA-256 of the SPKI: names the key in the cache.
+    /// SHA-256 of the SPKI and the one algorithm: names the key in the cache.
     pub(super) digest: [u8; 32],
     /// DER of the SubjectPublicKeyInfo; empty for Ed25519, which the host does not verify.
     pub(super) spki: Vec<u8>,
@@ -63,8 +64,8 @@ impl Key {
             ("RSA", _) => {
                 let (n, e) = (unpadded(number("n")?), unpadded(number("e")?));
                 // 2048 to 8192 bits; an exponent over 32 bits only makes verifying slow.
-                let odd = e.last().is_some_and(|last| last & 1 == 1) && e != [1];
-                if !(256..=1024).contains(&n.len()) || e.len() > 4 || !odd {
+                let odd = |number: &[u8]| number.last().is_some_and(|last| last & 1 == 1);
+                if !(256..=1024).contains(&n.len()) || e.len() > 4 || e == [1] || !odd(&e) || !odd(&n) {
                     return None;
                 }
                 let spki = rsa_spki(&n, &e);
@@ -89,18 +90,18 @@ impl Key {
             }
             _ => return None,
         };
+        if !usable(&material) {
+            return None;
+        }
         let named = match &material {
             Material::Ed25519 { x } => x,
             _ => &spki,
         };
-        let digest = hmac_sha256::Hash::hash(named);
-        Some(Self {
-            kid: text("kid").map(str::to_owned),
-            only: text("alg").map(str::to_owned),
-            digest,
-            spki,
-            material,
-        })
+        let only = text("alg").map(str::to_owned);
+        // A key that is later confined to one algorithm is another key: what it verified before is forgotten.
+        let digest =
+            hmac_sha256::Hash::hash(&[named.as_slice(), only.as_deref().unwrap_or("").as_bytes()].concat());
+        Some(Self { kid: text("kid").map(str::to_owned), only, digest, spki, material })
     }
 }
 

@@ -14,7 +14,7 @@ const LOST: Duration = Duration::from_secs(15);
 /// Tokens with an unknown `kid` cause at most one fetch in this time.
 const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(10);
 /// Keys are used so long after the last fetch that worked.
-const STALE: Duration = Duration::from_secs(24 * 3600);
+const LAST_USE: Duration = Duration::from_secs(24 * 3600);
 
 /// A document to fetch through an Envoy cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,15 +118,29 @@ impl Keys {
         })
     }
 
-    /// The keys that may have signed a token with this `kid`; none where there are no keys to trust at all.
-    pub(super) fn candidates(&self, now: Timestamp, kid: Option<&str>, algorithm: &str) -> Option<Vec<&Key>> {
-        if let Source::Fetched(fetched) = &self.source
-            && fetched.fresh.is_none_or(|fresh| now > later(fresh, STALE))
-        {
-            return None;
+    /// Whether there are keys, and none too old.
+    pub(super) fn usable(&self, now: Timestamp) -> bool {
+        match &self.source {
+            Source::Inline => true,
+            Source::Fetched(fetched) => fetched.fresh.is_some_and(|fresh| now <= later(fresh, LAST_USE)),
         }
-        let named = |key: &&Key| kid.is_none() || key.kid.is_none() || key.kid.as_deref() == kid;
-        Some(self.keys.iter().filter(named).filter(|key| key.verifies(algorithm)).collect())
+    }
+
+    /// Whether the last refreshes failed, or none has worked yet.
+    pub(super) fn stale(&self, now: Timestamp) -> bool {
+        match &self.source {
+            Source::Inline => false,
+            Source::Fetched(fetched) => fetched.fresh.is_none_or(|fresh| now > later(fresh, REFRESH * 2)),
+        }
+    }
+
+    /// The keys that may have signed a token with this `kid`, those of that very name first.
+    pub(super) fn candidates(&self, kid: Option<&str>, algorithm: &str) -> Vec<&Key> {
+        let fits = |key: &&Key| key.verifies(algorithm);
+        let named = |key: &&Key| kid.is_some() && key.kid.as_deref() == kid;
+        let unnamed = |key: &&Key| !named(key) && (kid.is_none() || key.kid.is_none());
+        let keys = || self.keys.iter().filter(fits);
+        keys().filter(named).chain(keys().filter(unnamed)).collect()
     }
 
     /// A token named a key that is not known: perhaps the issuer has a new one.

@@ -9,6 +9,7 @@ mod authenticator;
 mod cache;
 mod claims;
 mod error;
+mod flood;
 mod jwk;
 mod jwt;
 mod keys;
@@ -22,7 +23,7 @@ pub use attribution::{attribute, require};
 pub use authenticator::Authenticator;
 pub use error::AuthError;
 pub use keys::Fetch;
-pub use signature::SignatureVerifier;
+pub use signature::{NoHost, SignatureVerifier};
 
 use chaperone_record::{Timestamp, User};
 use serde_json::Value;

@@ -20,12 +20,9 @@ impl SignatureVerifier for NoHost {
     }
 }
 
-/// Whether the token's signature verifies under `key`, whose kind already fits the token's algorithm.
-pub(super) fn verifies(jwt: &Jwt<'_>, key: &Key, host: &dyn SignatureVerifier) -> bool {
-    by_host(jwt, key, host).unwrap_or_else(|| in_core(jwt, key))
-}
-
-fn by_host(jwt: &Jwt<'_>, key: &Key, host: &dyn SignatureVerifier) -> Option<bool> {
+/// Whether the host says that the signature verifies under `key`, whose kind already fits the token's algorithm; none
+/// where it cannot tell.
+pub(super) fn by_host(jwt: &Jwt<'_>, key: &Key, host: &dyn SignatureVerifier) -> Option<bool> {
     let (hash, half) = match jwt.algorithm.as_str() {
         "RS256" => ("sha256", None),
         "RS384" => ("sha384", None),
@@ -45,14 +42,14 @@ fn by_host(jwt: &Jwt<'_>, key: &Key, host: &dyn SignatureVerifier) -> Option<boo
     }
 }
 
-/// jwt-simple checks the signature only: times, issuer and audience are checked by [`super::claims`], so its own checks
-/// are kept from looking at a clock.
-fn in_core(jwt: &Jwt<'_>, key: &Key) -> bool {
+/// The same by jwt-simple. It checks the signature only: times, issuer and audience are checked by [`super::claims`], so
+/// its own checks are kept from looking at a clock. At the epoch nothing has expired yet.
+pub(super) fn in_core(jwt: &Jwt<'_>, key: &Key) -> bool {
     let options = || {
         Some(VerificationOptions {
             accept_future: true,
-            time_tolerance: Some(Duration::from_days(365 * 200)),
-            artificial_time: Some(UnixTimeStamp::from_days(365 * 100)),
+            time_tolerance: Some(Duration::from_secs(0)),
+            artificial_time: Some(UnixTimeStamp::from_secs(0)),
             max_token_length: None,
             max_header_length: Some(jwt.token.len()),
             ..VerificationOptions::default()
@@ -74,5 +71,16 @@ fn in_core(jwt: &Jwt<'_>, key: &Key) -> bool {
         (Material::P384 { point }, "ES384") => check!(ES384PublicKey::from_bytes(point)),
         (Material::Ed25519 { x }, "EdDSA") => check!(Ed25519PublicKey::from_bytes(x)),
         _ => false,
+    }
+}
+
+/// Whether jwt-simple takes the key: a point on its curve, a modulus of a size it verifies. The host is asked about no
+/// other keys, so that both give the same answers.
+pub(super) fn usable(material: &Material) -> bool {
+    match material {
+        Material::Rsa { n, e } => RS256PublicKey::from_components(n, e).is_ok(),
+        Material::P256 { point } => ES256PublicKey::from_bytes(point).is_ok(),
+        Material::P384 { point } => ES384PublicKey::from_bytes(point).is_ok(),
+        Material::Ed25519 { x } => Ed25519PublicKey::from_bytes(x).is_ok(),
     }
 }

@@ -113,6 +113,12 @@ impl Refusal {
         Self::new(Status::new(422, "Invalid", format!("chaperone: {why}")), rule, code)
     }
 
+    /// 429, with `Retry-After`.
+    pub fn too_many_requests(rule: &str, code: &'static str, why: &str) -> Self {
+        let status = Status::new(429, "TooManyRequests", format!("chaperone: {why}"));
+        Self::new(status, rule, code).retry_after()
+    }
+
     /// 502: the response.
     pub fn bad_gateway(rule: &str, code: &'static str, why: &str) -> Self {
         Self::new(Status::new(502, "InternalError", format!("chaperone: {why}")), rule, code)
@@ -121,8 +127,11 @@ impl Refusal {
     /// 503, with `Retry-After`.
     pub fn service_unavailable(rule: &str, code: &'static str, why: &str) -> Self {
         let status = Status::new(503, "ServiceUnavailable", format!("chaperone: {why}"));
-        let mut refusal = Self::new(status, rule, code);
-        refusal.headers.push(("retry-after", "1".to_owned()));
-        refusal
+        Self::new(status, rule, code).retry_after()
+    }
+
+    fn retry_after(mut self) -> Self {
+        self.headers.push(("retry-after", "1".to_owned()));
+        self
     }
 }

@@ -129,7 +129,7 @@ impl BodyRecorder {
 
     /// Digest and length of everything so far; none for an empty body.
     pub fn digest(&self) -> Option<BodyDigest> {
-        (self.total > 0).then(|| BodyDigest { sha256: hex(&self.hash.clone().finalize()), bytes: self.total })
+        (self.total > 0).then(|| BodyDigest { sha256: hex(&self.hash.finalize()), bytes: self.total })
     }
 }
 

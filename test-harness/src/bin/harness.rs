@@ -56,7 +56,7 @@ async fn main() -> Result<()> {
     match Arguments::parse().service {
         Service::Issuer { listen, url } => {
             let issuer = Issuer::listen(listen, url).await?;
-            println!("Issuer {} listens on {}.", issuer.url(), issuer.address());
+            println!("Issuer: {} on {}", issuer.url(), issuer.address());
             told_to_stop().await
         }
         Service::StandIn { listen, names, tokens, authority } => {
@@ -65,7 +65,7 @@ async fn main() -> Result<()> {
             let stand_in = StandIn::listen(listen, &names, Options { authority: &own, tokens }).await?;
             std::fs::write(&authority, own.pem())
                 .with_context(|| format!("cannot write {}", authority.display()))?;
-            println!("Stand-in API server listens on {}.", stand_in.url());
+            println!("Stand-in API server: {}", stand_in.url());
             told_to_stop().await
         }
     }

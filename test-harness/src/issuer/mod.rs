@@ -21,7 +21,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
-use tokio::task::AbortHandle;
+use tokio::sync::oneshot;
 
 pub use self::claims::Claims;
 pub use self::keys::Alg;
@@ -31,7 +31,8 @@ use self::keys::Keys;
 pub struct Issuer {
     address: SocketAddr,
     state: Arc<Shared>,
-    server: AbortHandle,
+    /// Dropping it ends the server, idle connections too.
+    _running: oneshot::Sender<()>,
 }
 
 /// How often each document was asked for, answered or not.
@@ -83,8 +84,12 @@ impl Issuer {
             .route("/jwks", get(jwks))
             .route("/mint", post(mint))
             .with_state(state.clone());
-        let server = tokio::spawn(axum::serve(listener, router).into_future()).abort_handle();
-        Ok(Self { address, state, server })
+        let (running, stopped) = oneshot::channel();
+        let server = axum::serve(listener, router).with_graceful_shutdown(async {
+            let _ = stopped.await;
+        });
+        tokio::spawn(server.into_future());
+        Ok(Self { address, state, _running: running })
     }
 
     /// The issuer's name: `iss` of its tokens, and where its discovery document is under.
@@ -140,12 +145,6 @@ impl Issuer {
     /// Any header and any payload under a right signature of this algorithm's current key: `alg` and `kid` are the caller's to write.
     pub fn sign_raw(&self, alg: Alg, header: &Value, payload: &[u8]) -> String {
         signed(&self.state.current(), alg, header, payload)
-    }
-}
-
-impl Drop for Issuer {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

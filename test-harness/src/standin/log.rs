@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard};
 
 use hyper::HeaderMap;
-use hyper::body::Bytes;
 use hyper::http::request::Parts;
 
 /// One request as it arrived, and how it was answered.
@@ -19,7 +18,7 @@ pub struct Logged {
     /// `Audit-ID`: the client's, or the stand-in's own.
     pub audit_id: String,
     /// The body, as far as it came.
-    pub body: Bytes,
+    pub body: Vec<u8>,
     /// The answer's status; none while there is no answer, which is for ever if the request broke off.
     pub status: Option<u16>,
 }
@@ -58,14 +57,14 @@ impl Log {
             uri: uri.to_owned(),
             headers: request.headers.clone(),
             audit_id: audit_id.to_owned(),
-            body: Bytes::new(),
+            body: Vec::new(),
             status: None,
         });
         Entry(entries.len() - 1)
     }
 
-    pub(super) fn received(&self, entry: Entry, body: Bytes) {
-        self.entries()[entry.0].body = body;
+    pub(super) fn received(&self, entry: Entry, piece: &[u8]) {
+        self.entries()[entry.0].body.extend_from_slice(piece);
     }
 
     pub(super) fn answered(&self, entry: Entry, status: u16) {

@@ -3,15 +3,15 @@
 //! | module | what it is |
 //! |---|---|
 //! | `routes` | from a request to its answer |
-//! | `resource`, `query`, `negotiate` | what a request asks for, and in what form |
+//! | `resource`, `query`, `negotiate`, `protobuf` | what a request asks for, and in what form |
 //! | `store`, `admission`, `patch`, `seed` | the objects, and how they come to be |
 //! | `table`, `watch`, `discovery`, `status` | what is answered |
 //! | `canned` | answers said word for word instead |
 //! | `log` | what really arrived |
 //!
 //! It keeps what matters to a gateway as a real server has it: classification of paths, shapes of answers, annotations in tables,
-//! `dryRun`, deletion options in the body over those in the query, `metav1.Status`. It is no admission, no RBAC, no controllers, no
-//! protobuf: who insists on that is answered 406 or 415.
+//! `dryRun`, deletion options in the body over those in the query, `metav1.Status`. It has no RBAC, no controllers, no exec, and answers
+//! no protobuf: who takes nothing else is answered 406.
 
 mod admission;
 mod canned;
@@ -19,6 +19,7 @@ mod discovery;
 mod log;
 mod negotiate;
 mod patch;
+mod protobuf;
 mod query;
 mod resource;
 mod routes;
@@ -178,7 +179,7 @@ impl Cluster {
         while let Some(frame) = body.frame().await {
             if let Some(data) = frame.context("the request broke off")?.data_ref() {
                 received.extend_from_slice(data);
-                self.log.received(entry, Bytes::from(received.clone()));
+                self.log.received(entry, data);
             }
         }
         let canned = self.canned.lock().expect("no holder panics").pop_front();
@@ -237,3 +238,8 @@ fn response(status: u16, media_type: &'static str, body: Body) -> Response<Body>
         .body(body)
         .expect("a status and a media type of our own")
 }
+
+#[cfg(test)]
+mod kubectl_tests;
+#[cfg(test)]
+mod tests;

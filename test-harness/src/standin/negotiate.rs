@@ -4,6 +4,7 @@ use hyper::HeaderMap;
 use hyper::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use serde_json::Value;
 
+use super::protobuf;
 use super::query::Query;
 use super::status::Failure;
 
@@ -122,13 +123,14 @@ pub(super) fn body_type(headers: &HeaderMap) -> &str {
     named.and_then(|value| value.split(';').next()).map_or("application/json", str::trim)
 }
 
-/// A request's body as an object; protobuf and CBOR are not spoken here.
+/// A request's body as an object; CBOR is not spoken here.
 pub(super) fn decode(media_type: &str, body: &[u8]) -> Result<Value, Failure> {
     let unreadable =
         |problem: String| Failure::bad_request(format!("the object provided is unrecognized: {problem}"));
     match media_type {
         "application/json" => serde_json::from_slice(body).map_err(|error| unreadable(error.to_string())),
         "application/yaml" => serde_saphyr::from_slice(body).map_err(|error| unreadable(error.to_string())),
+        protobuf::MEDIA_TYPE => protobuf::decode(body),
         _ => Err(Failure::unsupported_media_type(&["application/json", "application/yaml"])),
     }
 }

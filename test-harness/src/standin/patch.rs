@@ -123,10 +123,20 @@ pub(super) fn manage(object: &mut Value, manager: &str, operation: &str, of: &Va
         Value::Array(managed) => managed,
         _ => Vec::new(),
     };
-    managed.retain(|entry| entry["manager"] != manager || entry["operation"] != operation);
+    let mut fields = fields(of);
+    if let Some(place) =
+        managed.iter().position(|entry| entry["manager"] == manager && entry["operation"] == operation)
+    {
+        let before = managed.remove(place)["fieldsV1"].take();
+        // An update adds to what its manager has; an apply says all of it.
+        if operation == "Update" {
+            let now = std::mem::replace(&mut fields, before);
+            json_patch::merge(&mut fields, &now);
+        }
+    }
     managed.push(json!({
         "manager": manager, "operation": operation, "apiVersion": api_version, "time": now(),
-        "fieldsType": "FieldsV1", "fieldsV1": fields(of),
+        "fieldsType": "FieldsV1", "fieldsV1": fields,
     }));
     metadata["managedFields"] = Value::Array(managed);
 }

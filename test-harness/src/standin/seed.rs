@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::admission::complete;
-use super::resource::{RESOURCES, resource};
+use super::resource::RESOURCES;
 use super::store::{Key, Store, now};
 
 /// The plain values in the seeded Secrets, each nowhere else: none may ever reach an agent or a record.
@@ -67,16 +67,15 @@ pub(super) fn seed(store: &Store) {
         }),
     );
     add(store, "configmaps", "shop", "settings", json!({"data": {"currency": "EUR", "page-size": "20"}}));
-    for (name, address) in [("web", "10.1.0.7"), ("worker", "10.1.0.8")] {
-        add(store, "pods", "shop", name, pod(name, address));
-    }
+    add(store, "pods", "shop", "worker", pod("worker", "10.1.0.8"));
+    let web = add(store, "pods", "shop", "web", pod("web", "10.1.0.7"));
     add(
         store,
         "events",
         "shop",
         "web.17a0",
         json!({
-            "involvedObject": {"kind": "Pod", "namespace": "shop", "name": "web", "apiVersion": "v1"},
+            "involvedObject": {"kind": "Pod", "namespace": "shop", "name": "web", "apiVersion": "v1", "uid": web["metadata"]["uid"]},
             "reason": "Started", "message": "Started container web", "type": "Normal", "count": 1,
             "firstTimestamp": now(), "lastTimestamp": now(), "source": {"component": "kubelet", "host": "node-1"},
         }),
@@ -104,9 +103,8 @@ fn pod(name: &str, address: &str) -> Value {
     })
 }
 
-fn add(store: &Store, plural: &str, namespace: &str, name: &str, mut object: Value) {
-    let group = RESOURCES.iter().find(|resource| resource.plural == plural).map_or("", |found| found.group);
-    let resource = resource(group, plural).expect("a known type");
+fn add(store: &Store, plural: &str, namespace: &str, name: &str, mut object: Value) -> Value {
+    let resource = RESOURCES.iter().find(|resource| resource.plural == plural).expect("a known type");
     object["kind"] = json!(resource.kind);
     object["apiVersion"] = json!(resource.api_version());
     object["metadata"]["name"] = json!(name);
@@ -114,5 +112,5 @@ fn add(store: &Store, plural: &str, namespace: &str, name: &str, mut object: Val
         object["metadata"]["namespace"] = json!(namespace);
     }
     complete(resource, &mut object).expect("a sound seed");
-    store.create(resource, Key::new(resource, namespace, name), object, false).expect("an empty store");
+    store.create(resource, Key::new(resource, namespace, name), object, false).expect("an empty store")
 }
