@@ -13,8 +13,10 @@ const GREEN: Style = AnsiColor::Green.on_default().bold();
 const RED: Style = AnsiColor::Red.on_default().bold();
 const CYAN: Style = AnsiColor::Cyan.on_default();
 const FRAMES: [&str; 4] = ["◐", "◓", "◑", "◒"];
-/// Width where there is no terminal to ask.
+/// Width where there is no terminal that has one.
 const PLAIN_WIDTH: u16 = 130;
+/// Wider is not easier to read.
+const MOST_WIDTH: u16 = 150;
 
 /// The terminal, and how many expectations held.
 pub struct Screen {
@@ -110,9 +112,8 @@ impl Screen {
             .set_content_arrangement(ContentArrangement::DynamicFullWidth)
             .set_header(["what the agent saw", "what the auditor sees"])
             .add_row([agent, auditor]);
-        if !self.terminal {
-            table.set_width(PLAIN_WIDTH);
-        }
+        let width = table.width().filter(|width| self.terminal && *width >= 60);
+        table.set_width(width.unwrap_or(PLAIN_WIDTH).min(MOST_WIDTH));
         table.set_constraints(
             [50, 50].map(|percent| comfy_table::ColumnConstraint::Absolute(Width::Percentage(percent))),
         );
