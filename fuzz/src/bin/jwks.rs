@@ -16,7 +16,8 @@ fuzz_target!(|data: &[u8]| timed(data, |data| {
             let _ = authenticator.on_answer(now(), 7, fetch.id, Some(200), answer);
         }
         let head = b"{\"alg\":\"EdDSA\",\"kid\":\"one\"}";
-        let claims = format!("{{\"iss\":\"{ISSUER}\",\"aud\":\"kubernetes\",\"sub\":\"a\",\"exp\":9999999999}}");
+        let claims =
+            format!("{{\"iss\":\"{ISSUER}\",\"aud\":\"kubernetes\",\"sub\":\"a\",\"exp\":9999999999}}");
         let bearer = format!("Bearer {}", sign(head, claims.as_bytes()));
         let _ = authenticator.authenticate(now(), &[bearer.as_bytes()], &NoHost);
     }

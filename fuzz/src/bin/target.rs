@@ -23,7 +23,8 @@ fuzz_target!(|data: &[u8]| timed(data, |data| {
     }
     let Ok(info) = RequestInfo::parse(head.method(), head.path()) else { return };
     assert!(info.path == "/" || !info.path[1..].split('/').any(|part| matches!(part, "" | "." | "..")));
-    let again = RequestInfo::parse(head.method(), info.upstream_target.as_bytes()).expect("it is taken again");
+    let again =
+        RequestInfo::parse(head.method(), info.upstream_target.as_bytes()).expect("it is taken again");
     assert_eq!(again.upstream_target, info.upstream_target);
     assert_eq!((&again.verb, &again.path), (&info.verb, &info.path));
     assert_eq!(again.object_ref(), info.object_ref());
@@ -33,6 +34,8 @@ fuzz_target!(|data: &[u8]| timed(data, |data| {
         for name in ["authorization", "audit-id", "accept-encoding", "x-forwarded-for", ":path"] {
             assert_eq!(sent.iter().filter(|(key, _)| key == name.as_bytes()).count(), 1, "{name}");
         }
-        assert!(!sent.iter().any(|(name, _)| name.starts_with(b"impersonate-") || name.starts_with(b"x-remote-")));
+        assert!(
+            !sent.iter().any(|(name, _)| name.starts_with(b"impersonate-") || name.starts_with(b"x-remote-"))
+        );
     }
 }));
