@@ -41,7 +41,7 @@ lint: rust-targets ## Formatting, and clippy with warnings denied, natively and 
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy -p chaperone-filter --target wasm32-wasip1 -- -D warnings
 
-test-native: rust-targets ## Unit and property tests
+test-native: rust-targets $(VENV) ## Unit and property tests
 	$(call say,Unit and property tests)
 	cargo test --workspace --exclude chaperone-test-harness
 	cargo test -p chaperone-test-harness --lib --bins
