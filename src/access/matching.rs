@@ -19,9 +19,6 @@ pub(super) fn resource(wanted: &[String], info: &RequestInfo, within: bool) -> b
 }
 
 /// A path, or a prefix with `*` behind it.
-pub(super) fn url(wanted: &[String], path: &str) -> bool {
-    wanted.iter().any(|one| match one.strip_suffix('*') {
-        Some(prefix) => path.starts_with(prefix),
-        None => one == path,
-    })
+pub(super) fn url(wanted: &[String], info: &RequestInfo) -> bool {
+    wanted.iter().any(|one| info.is_at(one))
 }

@@ -51,10 +51,14 @@ fn matches(rule: &AccessRule, info: &RequestInfo, user: &User) -> bool {
         return false;
     }
     if !info.is_resource_request {
-        return url(&rule.non_resource_urls, &info.path);
+        return url(&rule.non_resource_urls, info);
     }
+    // What is denied in one namespace, or by one name, must not be had through a list of all.
+    let reaches = rule.effect == Effect::Deny
+        && matches!(info.verb.as_str(), "list" | "watch" | "deletecollection")
+        && info.name.is_empty();
     any_of(&rule.api_groups, &info.api_group)
         && resource(&rule.resources, info, false)
-        && any_of(&rule.namespaces, &info.namespace)
-        && (rule.resource_names.is_empty() || rule.resource_names.contains(&info.name))
+        && (any_of(&rule.namespaces, &info.namespace) || (reaches && info.namespace.is_empty()))
+        && (rule.resource_names.is_empty() || reaches || rule.resource_names.contains(&info.name))
 }

@@ -36,8 +36,7 @@ fn matches(rule: &RecordingRule, info: &RequestInfo, user: &User) -> bool {
     }
     if !info.is_resource_request {
         let about_resources = !rule.resources.is_empty() || !rule.namespaces.is_empty();
-        return !about_resources
-            && (rule.non_resource_urls.is_empty() || url(&rule.non_resource_urls, &info.path));
+        return !about_resources && (rule.non_resource_urls.is_empty() || url(&rule.non_resource_urls, info));
     }
     if !rule.non_resource_urls.is_empty() || !absent_or(&rule.namespaces, &info.namespace) {
         return false;

@@ -62,6 +62,267 @@ fn the_first_rule_that_matches_decides() {
     );
 }
 
+/// What is denied in one namespace or by one name is not had through a list of all; allowing stays as narrow as RBAC's.
+#[test]
+fn a_denial_holds_against_lists() {
+    let rules = json!({"rules": [
+        {"effect": "deny", "name": "prod", "resources": ["secrets", "pods/log"], "namespaces": ["prod"]},
+        {"effect": "deny", "name": "root-ca", "resources": ["configmaps"], "resourceNames": ["root-ca"]},
+    ]});
+    for (method, target, denied) in [
+        ("GET", "/api/v1/namespaces/prod/secrets/db", Some("prod")),
+        ("GET", "/api/v1/namespaces/prod/secrets", Some("prod")),
+        ("GET", "/api/v1/secrets", Some("prod")),
+        ("GET", "/api/v1/secrets?watch=1", Some("prod")),
+        ("GET", "/api/v1/watch/secrets", Some("prod")),
+        ("GET", "/api/v1/secrets?fieldSelector=metadata.namespace%3Dprod", Some("prod")),
+        ("GET", "/api/v1/namespaces/shop/secrets", None),
+        ("POST", "/api/v1/namespaces/shop/secrets", None),
+        ("GET", "/api/v1/pods", None),
+        ("GET", "/api/v1/namespaces/prod/pods/p", None),
+        ("GET", "/api/v1/namespaces/prod/pods/p/log", Some("prod")),
+        ("GET", "/api/v1/namespaces/a/configmaps/root-ca", Some("root-ca")),
+        ("GET", "/api/v1/namespaces/a/configmaps", Some("root-ca")),
+        ("GET", "/api/v1/configmaps?watch=1", Some("root-ca")),
+        ("DELETE", "/api/v1/namespaces/a/configmaps", Some("root-ca")),
+        ("GET", "/api/v1/configmaps?fieldSelector=metadata.name%3Droot-ca", Some("root-ca")),
+        ("GET", "/api/v1/namespaces/a/configmaps?fieldSelector=metadata.name%3Dother", None),
+        ("GET", "/api/v1/namespaces/a/configmaps/other", None),
+        ("POST", "/api/v1/namespaces/a/configmaps", None),
+    ] {
+        let decided = policy(rules.clone()).decide(&info(method, target), &user("a", &[]));
+        assert_eq!(decided.err().map(|refusal| refusal.rule).as_deref(), denied, "{method} {target}");
+    }
+    let narrow = json!({"default": "deny", "rules": [
+        {"effect": "allow", "resources": ["secrets"], "namespaces": ["shop"]},
+        {"effect": "allow", "resources": ["configmaps"], "resourceNames": ["app"]},
+    ]});
+    for (target, allowed) in [
+        ("/api/v1/namespaces/shop/secrets", true),
+        ("/api/v1/secrets", false),
+        ("/api/v1/namespaces/a/configmaps/app", true),
+        ("/api/v1/namespaces/a/configmaps", false),
+        ("/api/v1/namespaces/a/configmaps?fieldSelector=metadata.name%3Dapp", true),
+        ("/api/v1/namespaces/a/configmaps?fieldSelector=metadata.name!%3Dapp", false),
+    ] {
+        let decided = policy(narrow.clone()).decide(&info("GET", target), &user("a", &[]));
+        assert_eq!(decided.is_ok(), allowed, "{target}");
+    }
+}
+
+#[test]
+fn rules_match_as_rbac_does() {
+    let all = json!({"effect": "deny", "resources": ["*"]});
+    for (name, rule, method, target, matches) in [
+        ("every resource", all.clone(), "GET", "/api/v1/pods", true),
+        ("every subresource", all.clone(), "GET", "/api/v1/namespaces/a/pods/p/log", true),
+        ("resources are not URLs", all.clone(), "GET", "/healthz", false),
+        (
+            "URLs are not resources",
+            json!({"effect": "deny", "nonResourceURLs": ["*"]}),
+            "GET",
+            "/api/v1/pods",
+            false,
+        ),
+        ("every URL", json!({"effect": "deny", "nonResourceURLs": ["*"]}), "GET", "/healthz", true),
+        ("a URL", json!({"effect": "deny", "nonResourceURLs": ["/version"]}), "GET", "/version", true),
+        (
+            "a URL with a slash",
+            json!({"effect": "deny", "nonResourceURLs": ["/version"]}),
+            "GET",
+            "/version/",
+            true,
+        ),
+        (
+            "a URL, escaped",
+            json!({"effect": "deny", "nonResourceURLs": ["/version"]}),
+            "GET",
+            "/vers%69on",
+            true,
+        ),
+        (
+            "a URL is no prefix",
+            json!({"effect": "deny", "nonResourceURLs": ["/version"]}),
+            "GET",
+            "/version/x",
+            false,
+        ),
+        ("below a URL", json!({"effect": "deny", "nonResourceURLs": ["/logs/*"]}), "GET", "/logs/x", true),
+        (
+            "the directory itself",
+            json!({"effect": "deny", "nonResourceURLs": ["/logs/*"]}),
+            "GET",
+            "/logs/",
+            true,
+        ),
+        (
+            "not the directory",
+            json!({"effect": "deny", "nonResourceURLs": ["/logs/*"]}),
+            "GET",
+            "/logs",
+            false,
+        ),
+        (
+            "a method",
+            json!({"effect": "deny", "verbs": ["post"], "nonResourceURLs": ["*"]}),
+            "POST",
+            "/x",
+            true,
+        ),
+        (
+            "another method",
+            json!({"effect": "deny", "verbs": ["post"], "nonResourceURLs": ["*"]}),
+            "GET",
+            "/x",
+            false,
+        ),
+        (
+            "a resource is not its subresources",
+            json!({"effect": "deny", "resources": ["pods"]}),
+            "GET",
+            "/api/v1/namespaces/a/pods/p/log",
+            false,
+        ),
+        (
+            "a subresource",
+            json!({"effect": "deny", "resources": ["pods/exec"]}),
+            "POST",
+            "/api/v1/namespaces/a/pods/p/exec",
+            true,
+        ),
+        (
+            "a subresource is not its resource",
+            json!({"effect": "deny", "resources": ["pods/exec"]}),
+            "GET",
+            "/api/v1/namespaces/a/pods/p",
+            false,
+        ),
+        (
+            "a subresource of any",
+            json!({"effect": "deny", "resources": ["*/status"]}),
+            "GET",
+            "/apis/apps/v1/namespaces/a/deployments/d/status",
+            true,
+        ),
+        (
+            "a prefix is no resource",
+            json!({"effect": "deny", "resources": ["pod"]}),
+            "GET",
+            "/api/v1/pods",
+            false,
+        ),
+        ("case counts", json!({"effect": "deny", "resources": ["Pods"]}), "GET", "/api/v1/pods", false),
+        (
+            "the core group",
+            json!({"effect": "deny", "apiGroups": [""], "resources": ["*"]}),
+            "GET",
+            "/apis/apps/v1/deployments",
+            false,
+        ),
+        (
+            "a group",
+            json!({"effect": "deny", "apiGroups": ["apps"], "resources": ["*"]}),
+            "GET",
+            "/apis/apps/v1/deployments",
+            true,
+        ),
+        (
+            "a group of any version",
+            json!({"effect": "deny", "apiGroups": ["apps"], "resources": ["*"]}),
+            "GET",
+            "/apis/apps/v9/deployments",
+            true,
+        ),
+        (
+            "a verb",
+            json!({"effect": "deny", "verbs": ["deletecollection"], "resources": ["*"]}),
+            "DELETE",
+            "/api/v1/namespaces/a/pods",
+            true,
+        ),
+        (
+            "delete is not deletecollection",
+            json!({"effect": "deny", "verbs": ["delete"], "resources": ["*"]}),
+            "DELETE",
+            "/api/v1/namespaces/a/pods",
+            false,
+        ),
+        (
+            "list is not get",
+            json!({"effect": "deny", "verbs": ["get"], "resources": ["*"]}),
+            "GET",
+            "/api/v1/pods",
+            false,
+        ),
+        (
+            "what has no namespace",
+            json!({"effect": "deny", "resources": ["*"], "namespaces": [""]}),
+            "GET",
+            "/api/v1/nodes/n",
+            true,
+        ),
+        (
+            "only that",
+            json!({"effect": "deny", "resources": ["*"], "namespaces": [""]}),
+            "GET",
+            "/api/v1/namespaces/a/pods",
+            false,
+        ),
+        (
+            "a namespace is in itself",
+            json!({"effect": "deny", "resources": ["namespaces"], "namespaces": ["a"]}),
+            "DELETE",
+            "/api/v1/namespaces/a",
+            true,
+        ),
+        (
+            "a user",
+            json!({"effect": "deny", "subjects": {"users": ["a"]}, "resources": ["*"]}),
+            "GET",
+            "/api/v1/pods",
+            true,
+        ),
+        (
+            "another user",
+            json!({"effect": "deny", "subjects": {"users": ["b"]}, "resources": ["*"]}),
+            "GET",
+            "/api/v1/pods",
+            false,
+        ),
+        (
+            "a group of users",
+            json!({"effect": "deny", "subjects": {"groups": ["g"]}, "resources": ["*"]}),
+            "GET",
+            "/api/v1/pods",
+            true,
+        ),
+        (
+            "a user or a group",
+            json!({"effect": "deny", "subjects": {"users": ["b"], "groups": ["g"]}, "resources": ["*"]}),
+            "GET",
+            "/api/v1/pods",
+            true,
+        ),
+        (
+            "a user's name is no group",
+            json!({"effect": "deny", "subjects": {"groups": ["a"]}, "resources": ["*"]}),
+            "GET",
+            "/api/v1/pods",
+            false,
+        ),
+        (
+            "any group",
+            json!({"effect": "deny", "subjects": {"groups": ["*"]}, "resources": ["*"]}),
+            "GET",
+            "/api/v1/pods",
+            true,
+        ),
+    ] {
+        let decided = policy(json!({"rules": [rule]})).decide(&info(method, target), &user("a", &["g"]));
+        assert_eq!(decided.is_err(), matches, "{name}");
+    }
+}
+
 fn head(headers: &[(&str, &str)]) -> RequestHead {
     RequestHead::new(
         headers.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect(),
@@ -89,11 +350,36 @@ fn every_guard_refuses_and_can_be_switched_off() {
             plain,
             true,
         ),
+        ("token-request", "POST", "/s/x/api/v1/namespaces/a/serviceaccounts/b/token?dryRun=All", plain, true),
+        ("token-request", "POST", "/api/v1/namespaces/a/serviceaccounts/b/%74oken/", plain, true),
+        (
+            "certificate-signing",
+            "PATCH",
+            "/apis/certificates.k8s.io/v1/certificatesigningrequests/x/status",
+            plain,
+            true,
+        ),
+        (
+            "certificate-signing",
+            "POST",
+            "/apis/certificates.k8s.io/v1beta1/certificatesigningrequests",
+            plain,
+            true,
+        ),
         ("node-proxy", "GET", "/api/v1/nodes/n/proxy/pods", plain, false),
+        ("node-proxy", "POST", "/api/v1/nodes/https:n:10250/proxy/run/a/p/c", plain, true),
         ("pod-proxy", "GET", "/api/v1/namespaces/a/pods/p/proxy", plain, false),
+        ("pod-proxy", "DELETE", "/api/v1/namespaces/a/pods/http:p:80/proxy/x/y", plain, false),
         ("service-proxy", "GET", "/api/v1/namespaces/a/services/https:s:443/proxy/x", plain, false),
         ("debug-endpoints", "GET", "/metrics", plain, false),
         ("debug-endpoints", "GET", "/debug/pprof/heap", plain, false),
+        ("debug-endpoints", "GET", "/logs/kube-apiserver.log", plain, false),
+        ("debug-endpoints", "GET", "/logs/", plain, false),
+        ("debug-endpoints", "GET", "/configz", plain, false),
+        ("debug-endpoints", "GET", "/flagz", plain, false),
+        ("debug-endpoints", "GET", "/statusz", plain, false),
+        ("debug-endpoints", "HEAD", "/m%65trics/slis", plain, false),
+        ("debug-endpoints", "PUT", "/debug/flags/v", plain, true),
         (
             "admission-config",
             "POST",
@@ -104,7 +390,32 @@ fn every_guard_refuses_and_can_be_switched_off() {
         ("unrecorded-streams", "GET", "/api/v1/namespaces/a/pods/p/exec?command=id", websocket, false),
         ("unrecorded-streams", "GET", "/api/v1/namespaces/a/pods/p/log", websocket, false),
         ("unrecorded-streams", "POST", "/api/v1/namespaces/a/pods/p/exec", plain, false),
+        ("unrecorded-streams", "GET", "/api/v1/namespaces/a/pods/p/attach", plain, false),
+        ("unrecorded-streams", "POST", "/api/v1/namespaces/a/pods/p/portforward", plain, false),
+        ("unrecorded-streams", "GET", "/api/v1/namespaces/a/secrets?watch=1", websocket, false),
+        (
+            "unrecorded-streams",
+            "GET",
+            "/apis/subresources.kubevirt.io/v1/namespaces/a/virtualmachineinstances/v/vnc",
+            websocket,
+            false,
+        ),
+        (
+            "admission-config",
+            "DELETE",
+            "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+            plain,
+            false,
+        ),
+        (
+            "admission-config",
+            "PATCH",
+            "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/x",
+            plain,
+            true,
+        ),
         ("delete-dry-run-body", "DELETE", "/api/v1/namespaces/a/pods/p?dryRun=All", plain, true),
+        ("delete-dry-run-body", "DELETE", "/api/v1/namespaces/a/pods?dryRun", plain, true),
     ] {
         let (info, head) = (info(method, target), head(headers));
         let refusal = Guards::new(&[]).check(&info, &head, !body).expect_err(target);
@@ -112,7 +423,38 @@ fn every_guard_refuses_and_can_be_switched_off() {
         assert_eq!(refusal.status.code(), 403);
         assert_eq!(Guards::new(&[guard.to_owned()]).check(&info, &head, !body), Ok(()), "{target}");
         assert!(GUARDS.contains(&guard));
+        let others: Vec<String> =
+            GUARDS.iter().filter(|name| **name != guard).map(|&name| name.to_owned()).collect();
+        assert_eq!(
+            Guards::new(&others).check(&info, &head, !body).unwrap_err().rule,
+            refusal.rule,
+            "{target}"
+        );
     }
+}
+
+#[test]
+fn guards_on_bodies_can_be_switched_off_too() {
+    for guard in [BodyGuard::MaskWriteBack, BodyGuard::SecretJsonPatch, BodyGuard::ServiceAccountSecrets] {
+        assert!(GUARDS.contains(&guard.name()));
+        assert!(Guards::new(&[]).checks(guard));
+        assert!(!Guards::new(&[guard.name().to_owned()]).checks(guard));
+    }
+}
+
+/// A request that several guards meet is refused until all of them are off.
+#[test]
+fn one_guard_does_not_stand_for_another() {
+    let both =
+        info("DELETE", "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/x?dryRun=All");
+    let refused = |disabled: &[&str]| {
+        let disabled: Vec<String> = disabled.iter().map(|&name| name.to_owned()).collect();
+        Guards::new(&disabled).check(&both, &head(&[]), false).err().map(|refusal| refusal.rule)
+    };
+    assert_eq!(refused(&[]).as_deref(), Some("guard:admission-config"));
+    assert_eq!(refused(&["admission-config"]).as_deref(), Some("guard:delete-dry-run-body"));
+    assert_eq!(refused(&["delete-dry-run-body"]).as_deref(), Some("guard:admission-config"));
+    assert_eq!(refused(&["admission-config", "delete-dry-run-body"]), None);
 }
 
 #[test]
@@ -123,6 +465,11 @@ fn ordinary_requests_meet_no_guard() {
         ("GET", "/apis/certificates.k8s.io/v1/certificatesigningrequests"),
         ("GET", "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"),
         ("DELETE", "/api/v1/namespaces/a/pods/p"),
+        ("DELETE", "/api/v1/namespaces/a/pods/p?gracePeriodSeconds=0"),
+        ("GET", "/apis/metrics.k8s.io/v1beta1/pods"),
+        ("GET", "/api/v1/namespaces/metrics/pods/logs"),
+        ("GET", "/api/v1/namespaces/a/pods/p/log?follow=true"),
+        ("GET", "/api/v1/namespaces/a/secrets?watch=1"),
         ("GET", "/metricsx"),
         ("GET", "/openapi/v3"),
     ] {

@@ -53,7 +53,7 @@ impl Exchange {
         };
         let answer = match (decided, draft.identity) {
             (Ok(_), Some(identity)) => {
-                exchange.release_head(gateway, now, &head, &identity, arrival.end_of_stream)
+                exchange.release_head(gateway, now, &head, &identity, &arrival.source, arrival.end_of_stream)
             }
             (Err(refusal), _) => AtRequestHeaders::Reply(exchange.refuse(gateway, now, refusal)),
             (Ok(_), None) => {
@@ -70,11 +70,13 @@ impl Exchange {
         now: Timestamp,
         head: &RequestHead,
         identity: &Identity,
+        source: &str,
         end_of_stream: bool,
     ) -> AtRequestHeaders {
         let id = self.account.id().to_string();
+        let (authorization, client) = (gateway.authorization(), address(source));
         let rewritten =
-            head.upstream(&self.info, &gateway.authorization(), &id, &|name| gateway.attributes(name));
+            head.upstream(&self.info, &authorization, &id, &client, &|name| gateway.attributes(name));
         let headers = match rewritten {
             Ok(headers) => headers,
             Err(refusal) => return AtRequestHeaders::Reply(self.refuse(gateway, now, refusal)),

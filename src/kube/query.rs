@@ -37,6 +37,11 @@ impl Query {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// A flag, as the API server reads one: false only where it is absent, `0` or `false`, in any case.
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.first(name).is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
+    }
+
     /// All values of a parameter, in order.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
@@ -89,36 +94,42 @@ pub(super) fn ambiguous(why: &str) -> Refusal {
     Refusal::bad_request("request", "ambiguous", why)
 }
 
-/// The name that a field selector requires exactly (`metadata.name=x`), as `fields.Selector.RequiresExactMatch`.
+/// The name that a field selector requires exactly (`metadata.name=x`), as `fields.ParseSelector` and
+/// `RequiresExactMatch` find it; none where the API server refuses the selector.
 pub(super) fn required_name(selector: &str) -> Option<String> {
-    let mut terms = vec![String::new()];
     let mut escaped = false;
-    for c in selector.chars() {
-        match c {
-            _ if escaped => {
-                // Kept with its backslash until the term is known.
-                terms.last_mut()?.extend(['\\', c]);
-                escaped = false;
-            }
-            '\\' => escaped = true,
-            ',' => terms.push(String::new()),
-            c => terms.last_mut()?.push(c),
-        }
-    }
+    let terms = selector.split(|c| {
+        let splits = c == ',' && !escaped;
+        escaped = c == '\\' && !escaped;
+        splits
+    });
     let mut name = None;
-    for term in terms.iter().filter(|term| !term.is_empty()) {
-        let at = term.find(['=', '!'])?;
+    for term in terms.filter(|term| !term.is_empty()) {
+        let at = term.char_indices().map(|(at, _)| at).find(|at| {
+            let rest = term.get(*at..).unwrap_or_default();
+            rest.starts_with('=') || rest.starts_with("!=")
+        })?;
         let (field, rest) = term.split_at_checked(at)?;
-        let value = rest.strip_prefix("==").or_else(|| rest.strip_prefix('='));
-        if value.is_none() && !rest.starts_with("!=") {
-            return None;
-        }
-        let Some(value) = value else { continue };
-        if field == "metadata.name" && name.is_none() {
-            let value = value.replace("\\,", ",").replace("\\=", "=").replace("\\\\", "\\");
+        let equal = rest.strip_prefix("==").or_else(|| rest.strip_prefix('='));
+        let value = unescaped(equal.or_else(|| rest.strip_prefix("!="))?)?;
+        if field == "metadata.name" && equal.is_some() && name.is_none() {
             name = Some(value);
         }
     }
     // Only what can be an object's name, `path.IsValidPathSegmentName`.
     name.filter(|name| !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '%']))
+}
+
+/// `fields.UnescapeValue`: none where the selector is one that the API server refuses.
+fn unescaped(value: &str) -> Option<String> {
+    let mut plain = String::with_capacity(value.len());
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => plain.push(chars.next().filter(|c| matches!(c, '\\' | ',' | '='))?),
+            ',' | '=' => return None,
+            c => plain.push(c),
+        }
+    }
+    Some(plain)
 }

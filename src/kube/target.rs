@@ -75,6 +75,12 @@ impl RequestInfo {
         let (session, target) = strip_session(target)?;
         let (raw_path, raw_query) = target.split_once('?').unwrap_or((target, ""));
         let path = decoded_path(raw_path)?;
+        // A second prefix, or an escaped one: another gateway behind this one would take it off.
+        if path == "/s" || path.starts_with("/s/") {
+            return Err(ambiguous(
+                "the session prefix must be written /s/<session>/, once and without escapes",
+            ));
+        }
         let query = Query::parse(raw_query)?;
         if let Some(name) = query.contradiction() {
             return Err(ambiguous(&format!(
@@ -136,11 +142,7 @@ impl RequestInfo {
         self.name = parts.get(1).copied().unwrap_or_default().to_owned();
         self.subresource = parts.get(2).copied().unwrap_or_default().to_owned();
         if self.name.is_empty() && self.verb == "get" {
-            let watch = self
-                .query
-                .first("watch")
-                .is_some_and(|value| !matches!(value.to_ascii_lowercase().as_str(), "0" | "false"));
-            self.verb = if watch { "watch" } else { "list" }.to_owned();
+            self.verb = if self.query.flag("watch") { "watch" } else { "list" }.to_owned();
             if let Some(name) = self.query.first("fieldSelector").and_then(required_name) {
                 self.name = name;
             }
@@ -164,6 +166,25 @@ impl RequestInfo {
         self.is_resource_request && self.api_group.is_empty() && self.resource == "secrets"
     }
 
+    /// Whether it is a pod's log, which is text.
+    pub fn is_log(&self) -> bool {
+        self.is_resource_request
+            && (self.api_group.as_str(), self.resource.as_str(), self.subresource.as_str())
+                == ("", "pods", "log")
+    }
+
+    /// Whether a pattern of `nonResourceURLs` is about the path: the path itself, or with `*` behind it what paths begin
+    /// with. A trailing slash of the request counts and does not: the API server serves `/version/` as `/version`, and
+    /// `/logs/` is under `/logs/*`.
+    pub fn is_at(&self, pattern: &str) -> bool {
+        let raw = self.upstream_target.split('?').next().unwrap_or_default();
+        let fits = |path: &str| match pattern.strip_suffix('*') {
+            Some(prefix) => path.starts_with(prefix),
+            None => path == pattern,
+        };
+        fits(&self.path) || (raw.ends_with('/') && fits(&format!("{}/", self.path)))
+    }
+
     /// Whether it may change something: writes, and whatever runs in or talks to a pod.
     pub fn is_write(&self) -> bool {
         self.is_resource_request
@@ -179,12 +200,11 @@ impl RequestInfo {
         if !self.is_resource_request {
             return None;
         }
-        let on = |name: &str| self.query.first(name).is_some_and(|value| !matches!(value, "false" | "0"));
         match (self.api_group.as_str(), self.resource.as_str(), self.subresource.as_str()) {
             ("", "pods", "exec") => Some(StreamKind::Exec),
             ("", "pods", "attach") => Some(StreamKind::Attach),
             ("", "pods", "portforward") => Some(StreamKind::PortForward),
-            ("", "pods", "log") if on("follow") => Some(StreamKind::Log),
+            ("", "pods", "log") if self.query.flag("follow") => Some(StreamKind::Log),
             _ if self.verb == "watch" => Some(StreamKind::Watch),
             _ => None,
         }
@@ -267,8 +287,9 @@ fn decoded_path(raw: &str) -> Result<String, Refusal> {
 /// The target without query parameters that carry credentials.
 pub(super) fn without_credentials(target: &str) -> String {
     let Some((path, query)) = target.split_once('?') else { return target.to_owned() };
+    // Some readers split at semicolons too. What has one is refused, but recorded.
     let kept: Vec<&str> = query
-        .split('&')
+        .split(['&', ';'])
         .filter(|part| {
             let name = part.split('=').next().unwrap_or_default();
             let name = decode(name, true).unwrap_or_default().to_ascii_lowercase();

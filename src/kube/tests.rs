@@ -1,6 +1,8 @@
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+mod two_readings;
+
 use super::*;
 use serde_json::Value;
 
@@ -13,7 +15,8 @@ fn parse(method: &str, target: &str) -> Result<RequestInfo, Refusal> {
 fn classification_agrees_with_the_api_server_or_refuses() {
     let cases: Vec<Value> =
         serde_json::from_str(include_str!("../../test-harness/fixtures/request-info.json")).unwrap();
-    let (mut agreed, mut refused, mut differing) = (0, 0, 0);
+    let (mut agreed, mut differing) = (0, 0);
+    let mut reasons = std::collections::BTreeMap::<String, usize>::new();
     for case in &cases {
         let (method, target) = (case["method"].as_str().unwrap(), case["target"].as_str().unwrap());
         // The capture wrote the target's bytes as Latin-1.
@@ -21,8 +24,9 @@ fn classification_agrees_with_the_api_server_or_refuses() {
         let info = match RequestInfo::parse(method.as_bytes(), &bytes) {
             Ok(info) => info,
             Err(refusal) => {
-                println!("refused {method} {target:?}: {}", refusal.status.message());
-                refused += 1;
+                let reason = refusal.status.message().trim_start_matches("chaperone: ").to_owned();
+                println!("refused: {method} {target:?}, answered {} by the server: {reason}", case["status"]);
+                *reasons.entry(reason).or_default() += 1;
                 continue;
             }
         };
@@ -48,59 +52,15 @@ fn classification_agrees_with_the_api_server_or_refuses() {
             info.name,
         ];
         if audit.is_null() || resource != info.is_resource_request || expected != got {
-            println!("differs {method} {target}: {expected:?} {got:?}");
+            println!("differs: {method} {target}: {expected:?} {got:?}");
             differing += 1;
         } else {
             agreed += 1;
         }
     }
-    println!("agreed {agreed}, refused {refused}, differing {differing}");
-    assert_eq!((differing, agreed + refused), (0, cases.len()));
-    assert!(agreed >= 80, "{agreed}");
-}
-
-#[test]
-fn what_could_be_read_two_ways_is_refused() {
-    for target in [
-        "/api/v1/namespaces/a%2Fsecrets",
-        "/api/v1/namespaces//secrets",
-        "/api/v1/namespaces/a/../secrets",
-        "/api/v1/%2e%2e/secrets",
-        "/api/v1/secrets%00",
-        "/api/v1/secrets%2500",
-        "/api/v1/secrets;x=1",
-        "/api/v1/secrets\\x",
-        "/api/v1/secrets%5cx",
-        "/api/v1/secrets%zz",
-        "/api/v1/secrets%ff",
-        "/api/v1/secrets?watch=false&watch=true",
-        "/api/v1/secrets?watch=true;x=1",
-        "/api/v1/secrets?x=%g1",
-        "/api/v1/proxy/namespaces/a/pods/p",
-        "/api/v1/watch",
-        "/s/session",
-        "/s//api/v1/secrets",
-        "/s/a%20b/api/v1/secrets",
-        "http://other/api/v1/secrets",
-        "*",
-        "",
-        "/api/v1/secrets#x",
-    ] {
-        let refusal = parse("GET", target).expect_err(target);
-        assert_eq!(refusal.status.code(), 400, "{target}");
-    }
-    for method in ["OPTIONS", "TRACE", "CONNECT", "get", ""] {
-        assert_eq!(parse(method, "/api/v1/secrets").unwrap_err().status.code(), 405, "{method}");
-    }
-    assert_eq!(parse("DELETE", "/api/v1/watch/namespaces/a/secrets").unwrap_err().status.code(), 405);
-}
-
-#[test]
-fn the_session_prefix_is_taken_off_before_anything_is_read() {
-    let info = parse("GET", "/s/run-7/api/v1/namespaces/a/secrets/db?access_token=x&limit=1").unwrap();
-    assert_eq!(info.session.as_deref(), Some("run-7"));
-    assert_eq!(info.upstream_target, "/api/v1/namespaces/a/secrets/db?limit=1");
-    assert!(info.is_secret() && info.verb == "get");
+    let refused: usize = reasons.values().sum();
+    println!("agreed {agreed}, refused {refused}, differing {differing}, of {}: {reasons:#?}", cases.len());
+    assert_eq!((agreed, refused, differing), (88, 25, 0));
 }
 
 #[test]
@@ -190,7 +150,7 @@ fn the_agents_credentials_and_claims_to_be_someone_else_stay_behind() {
     ]);
     assert!(head.check().is_ok());
     let info = RequestInfo::parse(head.method(), head.path()).unwrap();
-    let sent = head.upstream(&info, b"Bearer injected", "id", &|name| name == b"kubectl-session").unwrap();
+    let sent = head.upstream(&info, b"Bearer injected", "id", "", &|_| false).unwrap();
     let sent: Vec<(String, String)> = sent
         .into_iter()
         .map(|(n, v)| (String::from_utf8(n).unwrap(), String::from_utf8(v).unwrap()))
@@ -203,7 +163,6 @@ fn the_agents_credentials_and_claims_to_be_someone_else_stay_behind() {
             (":path", "/api/v1/namespaces/a/secrets"),
             (":authority", "gateway"),
             (":scheme", "https"),
-            ("x-custom", "kept"),
             ("user-agent", "kubectl"),
             ("accept", "application/json"),
             ("authorization", "Bearer injected"),
@@ -211,30 +170,6 @@ fn the_agents_credentials_and_claims_to_be_someone_else_stay_behind() {
             ("audit-id", "id"),
         ]
     );
-}
-
-#[test]
-fn headers_that_could_be_read_two_ways_are_refused() {
-    for (extra, code) in [
-        (vec![("content-type", "a"), ("content-type", "b")], 400),
-        (vec![(":path", "/version")], 400),
-        (vec![("x-custom", "a\u{1}b")], 400),
-        (vec![("content-type", "application/jsön")], 400),
-        (vec![("content-encoding", "gzip")], 415),
-    ] {
-        assert_eq!(head(&extra).check().unwrap_err().status.code(), code, "{extra:?}");
-    }
-    let patch = |content_type: &str| {
-        RequestHead::new(vec![
-            (b":method".to_vec(), b"PATCH".to_vec()),
-            (b"content-type".to_vec(), content_type.into()),
-        ])
-        .check()
-    };
-    assert!(patch("application/merge-patch+json").is_ok());
-    assert!(patch("application/json-patch+json;charset=utf-8").is_ok());
-    assert_eq!(patch("application/json").unwrap_err().status.code(), 415);
-    assert_eq!(patch("Application/Merge-Patch+json").unwrap_err().status.code(), 415);
 }
 
 #[test]
@@ -262,7 +197,8 @@ mod properties {
         #[test]
         fn almost_paths_are_classified_or_refused(target in "(/|api|apis|v1|watch|proxy|namespaces|secrets|%2e|%|\\?|=|&|;|a|\\.){0,20}") {
             if let Ok(info) = RequestInfo::parse(b"GET", format!("/{target}").as_bytes()) {
-                prop_assert!(!info.path.contains("//") && !info.path.contains(".."));
+                let segments: Vec<&str> = info.path.split('/').skip(1).collect();
+                prop_assert!(info.path == "/" || !segments.iter().any(|part| matches!(*part, "" | "." | "..")));
             }
         }
     }

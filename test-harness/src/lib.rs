@@ -6,12 +6,14 @@
 //! | [`issuer`] | an OIDC issuer: discovery, JWKS, rotation, minting |
 //! | [`standin`] | a stand-in API server that speaks enough of Kubernetes for kubectl |
 //! | [`process`] | child processes that end with their parent, and their logs |
+//! | [`client`] | a small HTTP client that says what it got, whatever that is |
 //! | [`envoy`] | stock Envoy with the built filter, configured from `filter-config/envoy` |
 //! | [`kube`] | a real kube-apiserver with its etcd |
 //! | [`collector`] | `chaperone serve`, and its command line |
 //! | [`kubectl`] | kubectl, as an agent runs it |
 //! | [`stage`] | all of them together |
 
+pub mod client;
 pub mod collector;
 pub mod envoy;
 pub mod issuer;

@@ -1,1 +1,293 @@
-//! All parts together.
+//! All parts together: issuer, API server, collector, and Envoy with the filter.
+
+use crate::client::Client;
+use crate::collector::Collector;
+use crate::envoy::{self, Backend, Envoy};
+use crate::issuer::{Claims, Issuer};
+use crate::kube::{self, Assets, Kube};
+use crate::kubectl::Kubectl;
+use crate::pki::Authority;
+use crate::process::{WorkDir, eventually};
+use crate::standin::{self, Logged, StandIn};
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Which API server is behind the gateway.
+#[derive(Clone, Debug)]
+pub enum ApiKind {
+    /// The stand-in that ships with the tests.
+    StandIn,
+    /// A real kube-apiserver.
+    Kube(Assets),
+    /// One that runs already: where it is, and the token to inject.
+    Own(Backend, String),
+}
+
+/// The API server behind the gateway.
+enum Api {
+    StandIn(StandIn),
+    Kube(Box<Kube>),
+    Own(Backend, String),
+}
+
+/// A request, as the API server's log has it.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Its HTTP method.
+    pub method: String,
+    /// Its path and query.
+    pub uri: String,
+    /// `Audit-ID`.
+    pub audit_id: String,
+    /// Who it was, to the API server.
+    pub user: String,
+    /// Where it came from, as far as the API server knows.
+    pub source_ips: Vec<String>,
+}
+
+/// What to start; see [`Stage::builder`].
+pub struct Builder {
+    api: ApiKind,
+    concurrency: u32,
+    filter: Vec<(String, Value)>,
+}
+
+/// Everything, running.
+pub struct Stage {
+    /// Who signs the agents' tokens.
+    pub issuer: Issuer,
+    /// Where records go.
+    pub collector: Collector,
+    /// The gateway.
+    pub envoy: Envoy,
+    api: Api,
+    authority: Authority,
+    dir: WorkDir,
+}
+
+impl Builder {
+    /// Envoy's workers; default 1.
+    pub fn concurrency(mut self, workers: u32) -> Self {
+        self.concurrency = workers;
+        self
+    }
+
+    /// Sets a field of the filter's configuration, by JSON pointer; `/a/b` where `/a` is there.
+    pub fn filter(mut self, pointer: &str, value: Value) -> Self {
+        self.filter.push((pointer.to_owned(), value));
+        self
+    }
+
+    /// Starts everything.
+    pub async fn start(self) -> Result<Stage> {
+        let dir = WorkDir::new()?;
+        match self.start_in(&dir).await {
+            Ok((issuer, collector, envoy, api, authority)) => {
+                Ok(Stage { issuer, collector, envoy, api, authority, dir })
+            }
+            Err(error) => Err(error.context(format!("the stage in {}", dir.path("").display()))),
+        }
+    }
+
+    async fn start_in(self, dir: &WorkDir) -> Result<(Issuer, Collector, Envoy, Api, Authority)> {
+        let authority = Authority::new("Chaperone tests");
+        let issuer = Issuer::start().await?;
+        let start_api = async || match self.api {
+            ApiKind::StandIn => {
+                let options =
+                    standin::Options { authority: &authority, tokens: vec![kube::TOKEN.to_owned()] };
+                Ok(Api::StandIn(StandIn::start(options).await?))
+            }
+            ApiKind::Kube(assets) => Ok(Api::Kube(Box::new(Kube::start(&assets, &authority, dir).await?))),
+            ApiKind::Own(backend, token) => anyhow::Ok(Api::Own(backend, token)),
+        };
+        let (api, collector) = tokio::try_join!(start_api(), Collector::start(dir))?;
+        let mut filter = envoy::filter_config()?;
+        *filter.pointer_mut("/authentication/jwt/0/issuer/url").context("no issuer in envoy.yaml")? =
+            json!(issuer.url());
+        for (pointer, value) in self.filter {
+            let (parent, field) = pointer.rsplit_once('/').context("a pointer begins with /")?;
+            let parent = filter.pointer_mut(parent).with_context(|| format!("no {parent}"))?;
+            parent[field] = value;
+        }
+        let envoy = Envoy::start(
+            envoy::Config {
+                filter: &filter,
+                api: api.backend(&authority),
+                collector: Backend::plain(collector.address()),
+                idp: Backend::plain(issuer.address()),
+                leaf: &authority.issue(&["127.0.0.1", "localhost"]),
+                concurrency: self.concurrency,
+                env: vec![
+                    ("CHAPERONE_UPSTREAM_TOKEN", api.token().to_owned()),
+                    ("CHAPERONE_COLLECTOR_TOKEN", collector.ingest_token().to_owned()),
+                    ("CHAPERONE_SIGNING_KEY", collector.signing_key()?),
+                ],
+            },
+            dir,
+        )
+        .await?;
+        let inline = filter.pointer("/authentication/jwt/0/issuer/jwks").is_some_and(|keys| !keys.is_null());
+        if !inline {
+            keys_are_there(&envoy, self.concurrency).await?;
+        }
+        Ok((issuer, collector, envoy, api, authority))
+    }
+}
+
+/// Waits until every worker's VM, and the main thread's, has the issuer's discovery document and its keys.
+async fn keys_are_there(envoy: &Envoy, workers: u32) -> Result<()> {
+    let fetches = 2 * (u64::from(workers) + 1);
+    let fetched = async || {
+        let stats = envoy.stats("cluster.idp.upstream_rq_completed").await.ok()?;
+        stats.values().any(|count| *count >= fetches).then_some(())
+    };
+    eventually("keys in the filter", Duration::from_secs(20), fetched).await
+}
+
+impl Arrival {
+    /// The stand-in knows its callers by their tokens.
+    fn from_logged(logged: &Logged) -> Self {
+        let header = |name| logged.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        let as_injected = header("authorization").eq([format!("Bearer {}", kube::TOKEN)]);
+        Self {
+            method: logged.method.clone(),
+            uri: logged.uri.clone(),
+            audit_id: logged.audit_id.clone(),
+            user: if as_injected { kube::USER.to_owned() } else { String::new() },
+            source_ips: header("x-forwarded-for").map(str::to_owned).collect(),
+        }
+    }
+
+    /// One stage of each request is taken: its arrival.
+    fn from_audit_event(event: &Value) -> Option<Self> {
+        let text = |pointer| event.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let method = match text("/verb")?.as_str() {
+            "get" | "list" | "watch" => "GET",
+            "create" => "POST",
+            "update" => "PUT",
+            "patch" => "PATCH",
+            "delete" | "deletecollection" => "DELETE",
+            _ => "",
+        };
+        (event["stage"] == "RequestReceived").then_some(Self {
+            method: method.to_owned(),
+            uri: text("/requestURI")?,
+            audit_id: text("/auditID")?,
+            user: text("/user/username")?,
+            source_ips: event["sourceIPs"]
+                .as_array()?
+                .iter()
+                .filter_map(|ip| ip.as_str().map(str::to_owned))
+                .collect(),
+        })
+    }
+}
+
+impl Api {
+    fn backend(&self, authority: &Authority) -> Backend {
+        match self {
+            Self::StandIn(standin) => Backend::tls(standin.address(), authority.pem()),
+            Self::Kube(kube) => Backend::tls(kube.address(), authority.pem()),
+            Self::Own(backend, _) => backend.clone(),
+        }
+    }
+
+    fn token(&self) -> &str {
+        match self {
+            Self::StandIn(_) | Self::Kube(_) => kube::TOKEN,
+            Self::Own(_, token) => token,
+        }
+    }
+}
+
+impl Stage {
+    /// A stage with this API server.
+    pub fn builder(api: ApiKind) -> Builder {
+        Builder { api, concurrency: 1, filter: Vec::new() }
+    }
+
+    /// The token of an agent that says everything about itself: who, which session, model and prompt.
+    pub fn agent(&self, user: &str, session: &str) -> Claims {
+        Claims::new(user)
+            .groups(["developers"])
+            .session(session)
+            .model("claude-opus-4-5")
+            .prompt_sha256("0b1f5a3c4a5ab2a0a1d0e3e1f3ac1f0a9d0d8c7b6a5948372615049382716050")
+            .agent("deploy-bot")
+    }
+
+    /// Where agents connect.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.envoy.address())
+    }
+
+    /// kubectl, pointed at the gateway, with this token or none. `name` names its kubeconfig.
+    pub fn kubectl(&self, name: &str, token: Option<&str>) -> Result<Kubectl> {
+        Kubectl::new(name, &self.url(), self.authority.pem(), token, &self.dir)
+    }
+
+    /// An HTTP client of the gateway, without a token.
+    pub fn client(&self) -> Result<Client> {
+        Client::tls(self.envoy.address(), self.authority.pem())
+    }
+
+    /// A client of the API server with the injected credential, past the gateway.
+    pub fn direct(&self) -> Result<Client> {
+        let backend = self.api.backend(&self.authority);
+        let address = std::net::ToSocketAddrs::to_socket_addrs(&(backend.host.as_str(), backend.port))?
+            .next()
+            .context("the API server has no address")?;
+        let client = match &backend.authority {
+            Some(authority) => Client::tls(address, authority)?,
+            None => Client::plain(address),
+        };
+        Ok(client.with_token(self.api.token()))
+    }
+
+    /// What the API server's own log says of the requests that reached it.
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        match &self.api {
+            Api::StandIn(standin) => standin.log().iter().map(Arrival::from_logged).collect(),
+            Api::Kube(kube) => kube.audit_log().iter().filter_map(Arrival::from_audit_event).collect(),
+            Api::Own(..) => Vec::new(),
+        }
+    }
+
+    /// The token that goes upstream.
+    pub fn upstream_token(&self) -> &str {
+        self.api.token()
+    }
+
+    /// Who has that token, to the API server.
+    pub fn upstream_user(&self) -> &'static str {
+        kube::USER
+    }
+
+    /// The authority that the gateway's certificate is of, PEM.
+    pub fn authority(&self) -> &str {
+        self.authority.pem()
+    }
+
+    /// The folder of this run.
+    pub fn dir(&self) -> &WorkDir {
+        &self.dir
+    }
+
+    /// Starts the collector again after it was stopped.
+    pub async fn restart_collector(&mut self) -> Result<()> {
+        self.collector.start_again(&self.dir).await
+    }
+
+    /// Ends everything in good order, and removes what it wrote.
+    pub async fn stop(mut self) -> Result<()> {
+        self.envoy.stop().await?;
+        self.collector.stop().await?;
+        if let Api::Kube(kube) = self.api {
+            kube.stop().await?;
+        }
+        self.dir.remove();
+        Ok(())
+    }
+}

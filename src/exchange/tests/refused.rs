@@ -3,7 +3,7 @@
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use super::rig::{Begun, Rig, acknowledgement, status};
+use super::rig::{Begun, Headers, Rig, acknowledgement, status};
 use crate::exchange::{AtRequestBody, LocalReply};
 use serde_json::json;
 
@@ -22,7 +22,7 @@ fn heads_are_refused_with_a_status_that_says_why() {
         ]},
         "attribution": {"require": [{"values": ["model"], "verbs": ["delete"]}]},
     });
-    let cases: &[(&str, &str, &str, &[(&str, &str)], u16, &str)] = &[
+    let cases: &[(&str, &str, &str, Headers, u16, &str)] = &[
         ("path read two ways", "GET", "/api/v1//secrets", &[], 400, "path"),
         ("encoded slash", "GET", "/api%2Fv1/secrets", &[], 400, "path"),
         ("unknown method", "TRACE", "/api", &[], 405, "method"),

@@ -3,7 +3,7 @@
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use super::rig::{Begun, Rig, UPSTREAM_TOKEN, acknowledgement, header, status};
+use super::rig::{Begun, Headers, Rig, UPSTREAM_TOKEN, acknowledgement, header, status};
 use crate::exchange::{AtResponseHeaders, Exchange};
 use serde_json::json;
 
@@ -18,7 +18,7 @@ fn asked(rig: &mut Rig) -> Exchange {
 #[test]
 fn what_cannot_be_masked_is_withheld() {
     let credential = format!("seen: {UPSTREAM_TOKEN}");
-    let cases: &[(&str, u16, &[(&str, &str)])] = &[
+    let cases: &[(&str, u16, Headers)] = &[
         ("compressed", 200, &[("content-type", "application/json"), ("content-encoding", "gzip")]),
         ("two types", 200, &[("content-type", "application/json"), ("content-type", "text/plain")]),
         ("no type", 200, &[]),

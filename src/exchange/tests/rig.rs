@@ -5,7 +5,7 @@ use crate::exchange::{
     Arrival, AtRequestBody, AtRequestHeaders, AtResponseBody, AtResponseHeaders, Confirmation, Exchange,
     Gateway, Header, LocalReply,
 };
-use crate::identity::SignatureVerifier;
+use crate::identity::NoHost;
 use crate::record::Post;
 use chaperone_record::{Batch, Timestamp};
 use jwt_simple::prelude::*;
@@ -19,13 +19,8 @@ const SIGNING_KEY: &str = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpG
 /// 2026-11-24T12:00:00Z.
 pub(super) const START: u64 = 1_795_521_600_000_000;
 
-struct NoHost;
-
-impl SignatureVerifier for NoHost {
-    fn verify(&self, _: &str, _: &[u8], _: &[u8], _: &[u8]) -> Option<bool> {
-        None
-    }
-}
+/// Headers as a test writes them.
+pub(super) type Headers<'a> = &'a [(&'a str, &'a str)];
 
 pub(super) struct Rig {
     pub(super) gateway: Gateway,

