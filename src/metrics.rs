@@ -57,6 +57,10 @@ metrics! {
     KeyFetches counter "chaperone_key_fetches_total";
     /// Key fetches that failed.
     KeyFetchesFailed counter "chaperone_key_fetches_failed_total";
+    /// Upstream tokens asked for (TokenRequest).
+    TokenRequests counter "chaperone_token_requests_total";
+    /// Of these, those that gave none.
+    TokenRequestsFailed counter "chaperone_token_requests_failed_total";
     /// Bytes in the outbox.
     OutboxBytes gauge "chaperone_outbox_bytes";
     /// Batches that wait for an acknowledgement.

@@ -1,8 +1,8 @@
 //! `credential`: what goes upstream instead of the agent's token.
 
+use super::duration;
 use super::secret::Secret;
 use super::spec::{FROM_ENV, Field, Shape, TEXT, TEXTS, optional, required};
-use super::duration;
 use serde::Deserialize;
 use std::time::Duration;
 

@@ -25,8 +25,8 @@ pub fn impersonation(
     }
     let mut headers = vec![header("impersonate-user", &user.username)];
     headers.extend(user.groups.iter().map(|group| header("impersonate-group", group)));
-    if let Some(uid) = user.uid.as_deref().filter(|uid| !uid.is_empty()) {
-        headers.push(header("impersonate-uid", uid));
+    if !user.uid.is_empty() {
+        headers.push(header("impersonate-uid", &user.uid));
     }
     let value = |attributed: &Option<chaperone_record::Attributed>| {
         attributed.as_ref().map(|attributed| attributed.value.clone()).unwrap_or_default()
@@ -42,7 +42,9 @@ pub fn impersonation(
         }
     }
     let readable = |(_, value): &Header| {
-        !value.is_empty() && !value.iter().any(|byte| byte.is_ascii_control()) && value.trim_ascii() == value.as_slice()
+        !value.is_empty()
+            && !value.iter().any(|byte| byte.is_ascii_control())
+            && value.trim_ascii() == value.as_slice()
     };
     if headers.iter().all(readable) { Ok(headers) } else { Err(refused("the name can't stand in a header")) }
 }

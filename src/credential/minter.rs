@@ -94,7 +94,9 @@ impl Minter {
                 lease.used = true;
                 Ok(Lookup::Ready(lease.token.clone()))
             }
-            Some(Held::Failed { until }) if now < *until => Err(unavailable("the API server gave none just now")),
+            Some(Held::Failed { until }) if now < *until => {
+                Err(unavailable("the API server gave none just now"))
+            }
             _ => Ok(Lookup::Mint(Mint { holder })),
         }
     }
@@ -118,7 +120,7 @@ impl Minter {
         due
     }
 
-    pub(super) fn callout(&self, mint: &Mint) -> Option<Callout> {
+    pub(super) fn callout(&self, mint: &Mint, id: u64) -> Option<Callout> {
         let MintRule { service_account, namespace, audiences, expiration, .. } =
             self.config.rules.get(mint.holder.rule)?;
         let body = json!({
@@ -128,7 +130,7 @@ impl Minter {
         });
         let bootstrap = String::from_utf8_lossy(self.bootstrap.expose());
         Some(Callout {
-            purpose: Purpose::Token,
+            purpose: Purpose::Token(id),
             cluster: self.config.cluster.clone(),
             headers: vec![
                 (":method", "POST".to_owned()),
@@ -201,7 +203,9 @@ impl Minter {
         };
         let usable = life.saturating_sub(u64::try_from(MARGIN.as_micros()).unwrap_or(u64::MAX));
         if usable == 0 {
-            return Err(format!("the API server's token for {account} has ended already; are the clocks right?"));
+            return Err(format!(
+                "the API server's token for {account} has ended already; are the clocks right?"
+            ));
         }
         let token = Rc::new(UpstreamToken { value: Secret::new(token), minted: Some(minted) });
         let end = now.later(Duration::from_micros(usable));

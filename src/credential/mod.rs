@@ -49,9 +49,12 @@ pub struct Credentials {
 impl Credentials {
     /// From the configuration. `most` bounds the minted tokens that are kept.
     pub fn new(config: &Credential, most: usize) -> Self {
-        let value = config.bearer_token.value.clone().unwrap_or_else(|| Secret::new(Vec::new()));
+        let value = config.bearer_token.value.clone().unwrap_or_else(|| Secret::new(""));
         Self {
-            minter: config.token_request.as_ref().map(|request| Minter::new(request.clone(), value.clone(), most)),
+            minter: config
+                .token_request
+                .as_ref()
+                .map(|request| Minter::new(request.clone(), value.clone(), most)),
             from_environment: Rc::new(UpstreamToken { value, minted: None }),
             impersonate: config.impersonate,
         }
@@ -78,16 +81,21 @@ impl Credentials {
         self.minter.as_mut().map(|minter| minter.renewals(now)).unwrap_or_default()
     }
 
-    /// The request that asks for a token.
-    pub fn callout(&self, mint: &Mint) -> Option<Callout> {
-        self.minter.as_ref()?.callout(mint)
+    /// The request that asks for a token. `id` tells it from others.
+    pub fn callout(&self, mint: &Mint, id: u64) -> Option<Callout> {
+        self.minter.as_ref()?.callout(mint, id)
     }
 
     /// The answer to it.
     ///
     /// # Errors
     /// 503: there is no token, so nothing can go upstream.
-    pub fn minted(&mut self, now: Timestamp, mint: &Mint, answer: &Answer) -> Result<Rc<UpstreamToken>, Refusal> {
+    pub fn minted(
+        &mut self,
+        now: Timestamp,
+        mint: &Mint,
+        answer: &Answer,
+    ) -> Result<Rc<UpstreamToken>, Refusal> {
         match &mut self.minter {
             Some(minter) => minter.minted(now, mint, answer),
             None => Ok(self.from_environment.clone()),
