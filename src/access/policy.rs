@@ -33,10 +33,13 @@ impl AccessPolicy {
             return Ok(Decision { allowed: true, rule: name.to_owned(), message: String::new() });
         }
         let what = if info.is_resource_request { info.full_resource() } else { info.path.clone() };
+        let wide = rule.is_some_and(|rule| !names(rule, info));
+        let way =
+            if wide { ", which reaches into what it withholds; ask for a namespace or a name" } else { "" };
         let said = rule.map(|rule| rule.message.as_str()).filter(|message| !message.is_empty());
         let why = match said {
-            Some(message) => format!("{name} refuses to {} {what}: {message}", info.verb),
-            None => format!("{name} refuses to {} {what}", info.verb),
+            Some(message) => format!("{name} refuses to {} {what}{way}: {message}", info.verb),
+            None => format!("{name} refuses to {} {what}{way}", info.verb),
         };
         Err(Refusal::forbidden(name, "rule", &why))
     }
@@ -53,12 +56,23 @@ fn matches(rule: &AccessRule, info: &RequestInfo, user: &User) -> bool {
     if !info.is_resource_request {
         return url(&rule.non_resource_urls, info);
     }
-    // What is denied in one namespace, or by one name, must not be had through a list of all.
-    let reaches = rule.effect == Effect::Deny
-        && matches!(info.verb.as_str(), "list" | "watch" | "deletecollection")
-        && info.name.is_empty();
     any_of(&rule.api_groups, &info.api_group)
         && resource(&rule.resources, info, false)
-        && (any_of(&rule.namespaces, &info.namespace) || (reaches && info.namespace.is_empty()))
-        && (rule.resource_names.is_empty() || reaches || rule.resource_names.contains(&info.name))
+        && (names(rule, info) || (rule.effect == Effect::Deny && reaches(rule, info)))
+}
+
+/// Whether the rule is about the request's namespace and name.
+fn names(rule: &AccessRule, info: &RequestInfo) -> bool {
+    !info.is_resource_request
+        || any_of(&rule.namespaces, &info.namespace)
+            && (rule.resource_names.is_empty() || rule.resource_names.contains(&info.name))
+}
+
+/// Whether the request is for many objects, and those that the rule is about are among them. What is denied in one
+/// namespace, or by one name, must not be had through a list of all.
+fn reaches(rule: &AccessRule, info: &RequestInfo) -> bool {
+    let named = || rule.resource_names.is_empty() || rule.resource_names.contains(&info.name);
+    matches!(info.verb.as_str(), "list" | "watch" | "deletecollection")
+        && (info.namespace.is_empty() || any_of(&rule.namespaces, &info.namespace))
+        && (info.name.is_empty() || named())
 }

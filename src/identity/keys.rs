@@ -7,6 +7,10 @@ use chaperone_record::Timestamp;
 use std::time::Duration;
 
 const REFRESH: Duration = Duration::from_secs(300);
+/// Workers spread their refreshes over this.
+const REFRESH_SPREAD: Duration = Duration::from_secs(30);
+/// Keys that were not refreshed for this long are counted as stale.
+const STALE: Duration = Duration::from_secs(600);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 /// A fetch whose answer never came is taken for lost after this.
@@ -130,7 +134,7 @@ impl Keys {
     pub(super) fn stale(&self, now: Timestamp) -> bool {
         match &self.source {
             Source::Inline => false,
-            Source::Fetched(fetched) => fetched.fresh.is_none_or(|fresh| now > later(fresh, REFRESH * 2)),
+            Source::Fetched(fetched) => fetched.fresh.is_none_or(|fresh| now > later(fresh, STALE)),
         }
     }
 
@@ -196,7 +200,7 @@ impl Keys {
             Ok(Some(keys)) => {
                 fetched.attempts = 0;
                 fetched.fresh = Some(now);
-                fetched.state = State::Due(spread(later(now, REFRESH), jitter, REFRESH / 10));
+                fetched.state = State::Due(spread(later(now, REFRESH), jitter, REFRESH_SPREAD));
                 let changed = keys != self.keys;
                 self.keys = keys;
                 Ok(changed)
@@ -206,9 +210,9 @@ impl Keys {
                 fetched.jwks = None;
                 let doubled = FIRST_RETRY
                     .saturating_mul(1u32.checked_shl(fetched.attempts.min(16)).unwrap_or(u32::MAX));
-                let pause = doubled.min(LAST_RETRY);
+                let half = doubled.min(LAST_RETRY).checked_div(2).unwrap_or(FIRST_RETRY);
                 fetched.attempts = fetched.attempts.saturating_add(1);
-                fetched.state = State::Due(spread(later(now, pause / 2), jitter, pause / 2));
+                fetched.state = State::Due(spread(later(now, half), jitter, half));
                 Err(error)
             }
         }

@@ -1,3 +1,6 @@
+// An overflow in a test is a failure of the test.
+#![allow(clippy::arithmetic_side_effects)]
+
 mod attribution;
 mod claims;
 mod flood;

@@ -195,6 +195,29 @@ mod properties {
         }
 
         #[test]
+        fn any_headers_are_checked(name in proptest::collection::vec(any::<u8>(), 0..20), value in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let head = RequestHead::new(vec![(b":method".to_vec(), b"GET".to_vec()), (b":path".to_vec(), value.clone()), (name, value)]);
+            let _ = (head.check(), head.recorded_uri(), head.user_agent(), head.upgrades());
+        }
+
+        /// What goes upstream is classified as the request was, by whoever reads it there.
+        #[test]
+        fn what_goes_upstream_means_the_same(
+            session in "(/s/[a-z.]{1,5})?",
+            path in "/(api/v1|apis/apps/v1|x)(/(watch|namespaces|secrets|pods|log|status|d%62|a|)){0,6}/{0,2}",
+            query in "(\\?(watch|access_token|%74oken|fieldSelector|limit)(=(1|false|metadata.name%3Dx|))?(&(watch|token|x)(=0)?)?)?",
+        ) {
+            if let Ok(info) = RequestInfo::parse(b"GET", format!("{session}{path}{query}").as_bytes()) {
+                let again = RequestInfo::parse(b"GET", info.upstream_target.as_bytes()).unwrap();
+                prop_assert_eq!(again.object_ref(), info.object_ref());
+                prop_assert_eq!((&again.verb, &again.path), (&info.verb, &info.path));
+                prop_assert_eq!(again.stream_kind(), info.stream_kind());
+                prop_assert_eq!(&again.upstream_target, &info.upstream_target);
+                prop_assert!(!info.upstream_target.contains("oken"));
+            }
+        }
+
+        #[test]
         fn almost_paths_are_classified_or_refused(target in "(/|api|apis|v1|watch|proxy|namespaces|secrets|%2e|%|\\?|=|&|;|a|\\.){0,20}") {
             if let Ok(info) = RequestInfo::parse(b"GET", format!("/{target}").as_bytes()) {
                 let segments: Vec<&str> = info.path.split('/').skip(1).collect();

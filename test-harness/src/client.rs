@@ -73,6 +73,11 @@ impl Client {
         Self { authorization: value, ..self.clone() }
     }
 
+    /// The server.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Gets a path.
     pub async fn get(&self, path: &str) -> Result<Answer> {
         self.send(Request::get(path).body(Full::default())?).await

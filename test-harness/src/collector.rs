@@ -126,8 +126,18 @@ impl Collector {
 
     /// Runs a command on the database, and gives what it prints.
     pub async fn run(&self, arguments: &[&str]) -> Result<String> {
+        self.printed(arguments, false).await
+    }
+
+    /// The same, in colour for a terminal.
+    pub async fn printed(&self, arguments: &[&str], colour: bool) -> Result<String> {
         let mut command = Process::command(&self.program);
-        command.args(arguments).env("CHAPERONE_DATABASE", &self.database).env("NO_COLOR", "1");
+        command.args(arguments).env("CHAPERONE_DATABASE", &self.database);
+        if colour {
+            command.env("CLICOLOR_FORCE", "1").env_remove("NO_COLOR");
+        } else {
+            command.env("NO_COLOR", "1").env_remove("CLICOLOR_FORCE");
+        }
         let output = command.output().await?;
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         ensure!(output.status.success(), "chaperone {}: {}: {out}{err}", arguments.join(" "), output.status);

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long Envoy may take to compile the filter and listen.
 const START: Duration = Duration::from_secs(60);
@@ -59,6 +59,7 @@ pub struct Envoy {
     process: Process,
     address: SocketAddr,
     admin: Client,
+    started_in: Duration,
 }
 
 impl Envoy {
@@ -76,6 +77,7 @@ impl Envoy {
             .arg("--admin-address-path")
             .arg(&admin_file)
             .envs(config.env);
+        let begun = Instant::now();
         let mut process = Process::start("envoy", command, dir)?;
         let admin = async || fs::read_to_string(&admin_file).ok()?.trim().parse().ok();
         let admin = Client::plain(process.until("admin address", START, admin).await?);
@@ -89,12 +91,17 @@ impl Envoy {
             (port != 0).then_some(SocketAddr::new(ip, port))
         };
         let address = process.until("listener", START, listening).await?;
-        Ok(Self { process, address, admin })
+        Ok(Self { process, address, admin, started_in: begun.elapsed() })
     }
 
     /// Where agents connect.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// From its start until it served.
+    pub fn started_in(&self) -> Duration {
+        self.started_in
     }
 
     /// The admin interface.

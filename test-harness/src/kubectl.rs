@@ -13,12 +13,13 @@ use tokio::time::timeout;
 /// How long one invocation may take.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// kubectl with a kubeconfig of its own.
+/// kubectl with a kubeconfig of its own. It runs in the run's folder.
 #[derive(Clone, Debug)]
 pub struct Kubectl {
     program: PathBuf,
     kubeconfig: PathBuf,
     home: PathBuf,
+    folder: PathBuf,
 }
 
 /// What an invocation printed.
@@ -64,7 +65,12 @@ impl Kubectl {
             "current-context": "chaperone",
         });
         let kubeconfig = dir.write(&format!("{name}.kubeconfig"), serde_json::to_vec_pretty(&config)?)?;
-        Ok(Self { program: fetched("kubectl")?, kubeconfig, home: dir.path(format!("{name}-home")) })
+        Ok(Self {
+            program: fetched("kubectl")?,
+            kubeconfig,
+            home: dir.path(format!("{name}-home")),
+            folder: dir.path(""),
+        })
     }
 
     /// The kubeconfig's path.
@@ -82,6 +88,7 @@ impl Kubectl {
         let mut command = Process::command(&self.program);
         command
             .args(arguments)
+            .current_dir(&self.folder)
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", &self.home)

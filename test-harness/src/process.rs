@@ -72,7 +72,8 @@ impl Process {
         } else {
             Command::new(program)
         };
-        command.kill_on_drop(true).stdin(Stdio::null());
+        // A Ctrl-C at the terminal is for this process; it ends the others in good order.
+        command.process_group(0).kill_on_drop(true).stdin(Stdio::null());
         command
     }
 

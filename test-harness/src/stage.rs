@@ -223,6 +223,11 @@ impl Stage {
         format!("https://{}", self.envoy.address())
     }
 
+    /// Envoy's admin interface.
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.envoy.admin().address())
+    }
+
     /// kubectl, pointed at the gateway, with this token or none. `name` names its kubeconfig.
     pub fn kubectl(&self, name: &str, token: Option<&str>) -> Result<Kubectl> {
         Kubectl::new(name, &self.url(), self.authority.pem(), token, &self.dir)
@@ -263,6 +268,11 @@ impl Stage {
     /// Who has that token, to the API server.
     pub fn upstream_user(&self) -> &'static str {
         kube::USER
+    }
+
+    /// Whether the API server is a real one.
+    pub fn is_real(&self) -> bool {
+        !matches!(self.api, Api::StandIn(_))
     }
 
     /// The authority that the gateway's certificate is of, PEM.

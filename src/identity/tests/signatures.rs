@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use std::cell::Cell;
 use std::sync::LazyLock;
 
-/// One RSA key for all tests: making one takes a while.
-static RSA: LazyLock<Vec<u8>> = LazyLock::new(|| RS256KeyPair::generate(2048).unwrap().to_der().unwrap());
+/// Made for these tests: making one takes a while, in wasm above all.
+const RSA: &str = include_str!("rsa.pem");
 static P256: LazyLock<ES256KeyPair> = LazyLock::new(ES256KeyPair::generate);
 static P384: LazyLock<ES384KeyPair> = LazyLock::new(ES384KeyPair::generate);
 
 fn rsa_jwk(kid: &str) -> Value {
-    let public = RS256KeyPair::from_der(&RSA).unwrap().public_key();
+    let public = RS256KeyPair::from_pem(RSA).unwrap().public_key();
     let public = public.public_key().to_components();
     json!({"kty": "RSA", "kid": kid, "n": b64(public.n), "e": b64(public.e)})
 }
@@ -47,7 +47,7 @@ fn tokens() -> Vec<(&'static str, String)> {
     };
     macro_rules! rsa {
         ($pair:ident) => {
-            $pair::from_der(&RSA).unwrap().with_key_id("rsa").sign(claims()).unwrap()
+            $pair::from_pem(RSA).unwrap().with_key_id("rsa").sign(claims()).unwrap()
         };
     }
     vec![
@@ -205,7 +205,7 @@ fn the_key_fixes_the_algorithm() {
 
 #[test]
 fn algorithms_that_are_never_taken() {
-    let public = RS256KeyPair::from_der(&RSA).unwrap().public_key();
+    let public = RS256KeyPair::from_pem(RSA).unwrap().public_key();
     let (der, pem) = (public.to_der().unwrap(), public.to_pem().unwrap());
     let x = pair(1).pk;
     let payload = b64(claims().to_string());

@@ -1,5 +1,6 @@
 //! Answers said word for word: captured from real servers, or made up, in one piece or in many.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::Path;
 use std::time::Duration;
@@ -50,7 +51,7 @@ pub struct CapturedRequest {
     pub path: String,
     /// Headers.
     #[serde(default)]
-    pub headers: std::collections::BTreeMap<String, String>,
+    pub headers: BTreeMap<String, String>,
     /// The body, if there was one.
     pub body: Option<String>,
 }

@@ -9,7 +9,7 @@ use super::resource::RESOURCES;
 use super::store::{Key, Store, now};
 
 /// The plain values in the seeded Secrets, each nowhere else: none may ever reach an agent or a record.
-pub const PLANTED: &[&str] = &[
+pub const PLANTED: [&str; 5] = [
     "correct-horse-battery",
     "shop-owner",
     "applied-token-4711",
@@ -26,7 +26,7 @@ pub(super) const LOG: &str = "\
 
 /// Puts the seed into an empty store.
 pub(super) fn seed(store: &Store) {
-    let [password, username, token, again, key] = PLANTED else { unreachable!("five values") };
+    let [password, username, token, again, key] = PLANTED;
     let applied = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"annotations": {}, "name": "applied", "namespace": "shop"},
         "data": {"again": STANDARD.encode(again)}, "stringData": {"token": token},
