@@ -58,7 +58,7 @@ impl Exchange {
         };
         let session = draft.identity.as_ref().map(|identity| session(&draft.attribution, identity));
         let session = session.unwrap_or_default();
-        let requested = draft.requested(&head, &arrival.source, decision);
+        let requested = draft.requested(gateway, &head, &arrival.source, decision);
         let info = draft.info.take().unwrap_or_default();
         let mut exchange = Self {
             phase: Phase::Forwarding,
@@ -223,7 +223,8 @@ impl Draft {
         let identity =
             self.identity.insert(gateway.authenticator.authenticate(now, &authorization, verifier)?);
         let sources = &gateway.config.attribution;
-        self.attribution = attribute(sources, identity, info.session.as_deref(), &|name| head.value(name));
+        self.attribution =
+            attribute(sources, Some(identity), info.session.as_deref(), &|name| head.value(name));
         require(sources, &self.attribution, &info.verb)?;
         gateway.guards.check(info, head, end_of_stream)?;
         let decision = gateway.access.decide(info, &identity.user)?;
@@ -235,11 +236,27 @@ impl Draft {
     }
 
     /// The head of the record, with as much as is known.
-    fn requested(&self, head: &RequestHead, source: &str, decision: Decision) -> Requested {
+    fn requested(
+        &self,
+        gateway: &Gateway,
+        head: &RequestHead,
+        source: &str,
+        decision: Decision,
+    ) -> Requested {
         let info = self.info.as_ref();
+        let attribution = match &self.identity {
+            Some(_) => self.attribution.clone(),
+            // Refused before the token was taken: what the headers say is all there is.
+            None => attribute(
+                &gateway.config.attribution,
+                None,
+                info.and_then(|info| info.session.as_deref()),
+                &|name| head.value(name),
+            ),
+        };
         Requested {
             user: self.identity.as_ref().map(|identity| identity.user.clone()),
-            attribution: self.attribution.clone(),
+            attribution,
             method: head.recorded_method(),
             request_uri: head.recorded_uri(),
             verb: info.map(|info| info.verb.to_string()).unwrap_or_default(),
