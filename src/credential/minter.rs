@@ -194,8 +194,6 @@ impl Minter {
             return Err(unreadable());
         }
         let life = end.micros().saturating_sub(now.micros());
-        // As the kubelet and client-go renew: after four fifths of its life.
-        let renew = now.later(Duration::from_micros(life.saturating_sub(life / 5)));
         let minted = UpstreamCredential {
             service_account: rule.service_account.clone(),
             namespace: rule.namespace.clone(),
@@ -207,6 +205,8 @@ impl Minter {
                 "the API server's token for {account} has ended already; are the clocks right?"
             ));
         }
+        // As the kubelet renews: after four fifths of its life.
+        let renew = now.later(Duration::from_micros(usable.saturating_sub(usable / 5)));
         let token = Rc::new(UpstreamToken { value: Secret::new(token), minted: Some(minted) });
         let end = now.later(Duration::from_micros(usable));
         Ok(Lease { token, renew, end, used: false, renewing: false })

@@ -127,19 +127,19 @@ fn it_is_renewed_before_it_ends_where_it_is_used() {
         credentials.minted(at(0), &mint, &granted(600)).unwrap();
     }
     let old = ready(&mut credentials, at(1), &alice);
-    assert!(credentials.poll(at(479)).is_empty());
-    let due = credentials.poll(at(480));
+    assert!(credentials.poll(at(471)).is_empty());
+    let due = credentials.poll(at(472));
     assert_eq!(due.len(), 1, "bob's is not used");
-    assert!(credentials.poll(at(481)).is_empty(), "one renewal at a time");
-    assert!(Rc::ptr_eq(&old, &ready(&mut credentials, at(481), &alice)), "meanwhile the old one serves");
-    assert!(credentials.minted(at(482), &due[0], &Answer::NONE).is_err());
+    assert!(credentials.poll(at(473)).is_empty(), "one renewal at a time");
+    assert!(Rc::ptr_eq(&old, &ready(&mut credentials, at(473), &alice)), "meanwhile the old one serves");
+    assert!(credentials.minted(at(474), &due[0], &Answer::NONE).is_err());
     assert!(
-        Rc::ptr_eq(&old, &ready(&mut credentials, at(483), &alice)),
+        Rc::ptr_eq(&old, &ready(&mut credentials, at(475), &alice)),
         "a failed renewal costs nothing yet"
     );
-    let again = credentials.poll(at(493));
-    let new = credentials.minted(at(494), &again[0], &granted(1200)).unwrap();
-    assert!(Rc::ptr_eq(&new, &ready(&mut credentials, at(495), &alice)));
+    let again = credentials.poll(at(485));
+    let new = credentials.minted(at(486), &again[0], &granted(1200)).unwrap();
+    assert!(Rc::ptr_eq(&new, &ready(&mut credentials, at(487), &alice)));
     to_mint(&mut credentials, at(591), &bob);
 }
 
