@@ -92,10 +92,12 @@ fn attribution(section: &mut AttributionSources, problems: &mut Problems) {
                 if header.is_empty() || !token {
                     problems.add(format!("attribution.{name}[{index}].header"), "is not a header name");
                 }
-                if matches!(header.as_str(), "authorization" | "cookie" | "proxy-authorization") {
+                let credential = ["authorization", "cookie", "proxy-authorization", "sec-websocket-protocol"]
+                    .contains(&header.as_str());
+                if credential || header.starts_with("impersonate-") || header.starts_with("x-remote-") {
                     problems.add(
                         format!("attribution.{name}[{index}].header"),
-                        "carries credentials and can't be recorded",
+                        "carries credentials or another identity, and can't be a source",
                     );
                 }
             }

@@ -100,6 +100,7 @@ impl Gateway {
             self.metrics.count(Metric::Posts);
             callouts.push(self.post(&post));
         }
+        self.metrics.set(Metric::StaleIssuers, self.authenticator.stale_issuers(now) as u64);
         self.metrics.set(Metric::OutboxBytes, self.outbox.bytes() as u64);
         self.metrics.set(Metric::OutboxBatches, self.outbox.unacknowledged() as u64);
         callouts
@@ -189,15 +190,7 @@ impl Gateway {
     }
 
     pub(super) fn count_refusal(&mut self, refusal: &Refusal) {
-        self.metrics.count(match refusal.status.code() {
-            401 => Metric::RefusedUnauthenticated,
-            403 => Metric::RefusedForbidden,
-            405 | 406 | 415 => Metric::RefusedMedia,
-            413 | 422 => Metric::RefusedBody,
-            502 => Metric::RefusedResponse,
-            503 => Metric::RefusedUnrecorded,
-            _ => Metric::RefusedBadRequest,
-        });
+        self.metrics.count(Metric::refused(refusal.code));
     }
 
     /// Whether there is room for the record of another exchange.
