@@ -185,6 +185,6 @@ impl Metrics {
 
     /// Hands out the values and starts again from zero.
     pub fn take(&mut self) -> [u64; METRICS.len()] {
-        std::mem::take(&mut self.0)
+        std::mem::replace(&mut self.0, [0; METRICS.len()])
     }
 }
