@@ -10,6 +10,7 @@
 //! | [`kube`] | the API's vocabulary: what a request asks for, media types, `Status` |
 //! | [`identity`] | who asks: JWT, keys, claims |
 //! | [`access`] | whether they may: rules and built-in guards |
+//! | [`credential`] | what goes upstream in place of the agent's token |
 //! | [`mask`] | what the agent must not see, and must not write back |
 //! | [`record`] | what is written down, chained, signed and posted |
 //! | [`exchange`] | one request and its response, as a state machine over all of the above |
@@ -21,6 +22,7 @@
 
 pub mod access;
 pub mod config;
+pub mod credential;
 #[cfg(target_os = "wasi")]
 mod envoy;
 pub mod exchange;

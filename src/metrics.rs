@@ -27,20 +27,66 @@ metrics! {
     Requests counter "chaperone_requests_total";
     /// Requests that were let through.
     Forwarded counter "chaperone_forwarded_total";
-    /// Refused: ambiguous or malformed request (400).
-    RefusedBadRequest counter "chaperone_refused_bad_request_total";
-    /// Refused: token (401).
-    RefusedUnauthenticated counter "chaperone_refused_unauthenticated_total";
-    /// Refused: rule or guard (403).
-    RefusedForbidden counter "chaperone_refused_forbidden_total";
-    /// Refused: body (422) or its size (413).
-    RefusedBody counter "chaperone_refused_body_total";
-    /// Refused: media type (406, 415) or method (405).
-    RefusedMedia counter "chaperone_refused_media_total";
+    /// Refused: the request could be read two ways (400).
+    RefusedAmbiguous counter "chaperone_refused_ambiguous_total";
+    /// Refused: the API has no such method (405).
+    RefusedMethod counter "chaperone_refused_method_total";
+    /// Refused: nothing the client accepts can be masked (406).
+    RefusedAccept counter "chaperone_refused_accept_total";
+    /// Refused: an encoded body (415).
+    RefusedContentEncoding counter "chaperone_refused_content_encoding_total";
+    /// Refused: a body that can't be looked into (415).
+    RefusedContentType counter "chaperone_refused_content_type_total";
+    /// Refused: an unknown patch type (415).
+    RefusedPatchType counter "chaperone_refused_patch_type_total";
+    /// Refused: no token (401).
+    RefusedTokenMissing counter "chaperone_refused_token_missing_total";
+    /// Refused: more than one (401).
+    RefusedTokenMultiple counter "chaperone_refused_token_multiple_total";
+    /// Refused: not a JWT (401).
+    RefusedTokenMalformed counter "chaperone_refused_token_malformed_total";
+    /// Refused: an algorithm that is not allowed (401).
+    RefusedTokenAlgorithm counter "chaperone_refused_token_algorithm_total";
+    /// Refused: an unknown issuer (401).
+    RefusedTokenIssuer counter "chaperone_refused_token_issuer_total";
+    /// Refused: an unknown key (401).
+    RefusedTokenKey counter "chaperone_refused_token_key_total";
+    /// Refused: a wrong signature (401).
+    RefusedTokenSignature counter "chaperone_refused_token_signature_total";
+    /// Refused: it has ended (401).
+    RefusedTokenExpired counter "chaperone_refused_token_expired_total";
+    /// Refused: it has not begun (401).
+    RefusedTokenNotYetValid counter "chaperone_refused_token_not_yet_valid_total";
+    /// Refused: it is for another audience (401).
+    RefusedTokenAudience counter "chaperone_refused_token_audience_total";
+    /// Refused: its claims are not usable (401).
+    RefusedTokenClaims counter "chaperone_refused_token_claims_total";
+    /// Refused: too many wrong signatures lately (429).
+    RefusedTokenFlood counter "chaperone_refused_token_flood_total";
+    /// Refused: the issuer's keys are not there (503).
+    RefusedKeysUnavailable counter "chaperone_refused_keys_unavailable_total";
+    /// Refused: required attribution is missing (400).
+    RefusedAttribution counter "chaperone_refused_attribution_total";
+    /// Refused: a built-in guard (403).
+    RefusedGuard counter "chaperone_refused_guard_total";
+    /// Refused: an access rule (403).
+    RefusedRule counter "chaperone_refused_rule_total";
+    /// Refused: no upstream credential for the agent (403, 503).
+    RefusedCredential counter "chaperone_refused_credential_total";
+    /// Refused: a mask written back (422).
+    RefusedMaskWriteBack counter "chaperone_refused_mask_write_back_total";
+    /// Refused: a JSON Patch that reads a Secret (422).
+    RefusedSecretJsonPatch counter "chaperone_refused_secret_json_patch_total";
+    /// Refused: a Secret whose type is not clear (422).
+    RefusedSecretType counter "chaperone_refused_secret_type_total";
+    /// Refused: a body too large to be looked at (413).
+    RefusedBodyTooLarge counter "chaperone_refused_body_too_large_total";
     /// Refused: the response could not be masked (502).
-    RefusedResponse counter "chaperone_refused_response_total";
+    RefusedUnmaskable counter "chaperone_refused_unmaskable_total";
     /// Refused: no acknowledged record, or no room for one (503).
     RefusedUnrecorded counter "chaperone_refused_unrecorded_total";
+    /// Refused for another reason.
+    RefusedOther counter "chaperone_refused_other_total";
     /// Responses cut after their headers were out.
     Cut counter "chaperone_cut_total";
     /// Values masked.
@@ -57,10 +103,54 @@ metrics! {
     KeyFetches counter "chaperone_key_fetches_total";
     /// Key fetches that failed.
     KeyFetchesFailed counter "chaperone_key_fetches_failed_total";
+    /// Upstream tokens asked for (TokenRequest).
+    TokenRequests counter "chaperone_token_requests_total";
+    /// Of these, those that gave none.
+    TokenRequestsFailed counter "chaperone_token_requests_failed_total";
+    /// Issuers whose keys could not be refreshed lately; the old ones are used for now.
+    StaleIssuers gauge "chaperone_stale_issuers";
     /// Bytes in the outbox.
     OutboxBytes gauge "chaperone_outbox_bytes";
     /// Batches that wait for an acknowledgement.
     OutboxBatches gauge "chaperone_outbox_batches";
+}
+
+impl Metric {
+    /// The counter of refusals with this code ([`crate::kube::Refusal::code`]).
+    pub fn refused(code: &str) -> Self {
+        match code {
+            "ambiguous" => Self::RefusedAmbiguous,
+            "method" => Self::RefusedMethod,
+            "accept" => Self::RefusedAccept,
+            "contentEncoding" => Self::RefusedContentEncoding,
+            "contentType" => Self::RefusedContentType,
+            "patchType" => Self::RefusedPatchType,
+            "tokenMissing" => Self::RefusedTokenMissing,
+            "tokenMultiple" => Self::RefusedTokenMultiple,
+            "tokenMalformed" => Self::RefusedTokenMalformed,
+            "tokenAlgorithm" => Self::RefusedTokenAlgorithm,
+            "tokenIssuer" => Self::RefusedTokenIssuer,
+            "tokenKey" => Self::RefusedTokenKey,
+            "tokenSignature" => Self::RefusedTokenSignature,
+            "tokenExpired" => Self::RefusedTokenExpired,
+            "tokenNotYetValid" => Self::RefusedTokenNotYetValid,
+            "tokenAudience" => Self::RefusedTokenAudience,
+            "tokenClaims" => Self::RefusedTokenClaims,
+            "tokenFlood" => Self::RefusedTokenFlood,
+            "keysUnavailable" => Self::RefusedKeysUnavailable,
+            "attribution" => Self::RefusedAttribution,
+            "guard" => Self::RefusedGuard,
+            "rule" => Self::RefusedRule,
+            "credential" => Self::RefusedCredential,
+            "maskWriteBack" => Self::RefusedMaskWriteBack,
+            "secretJsonPatch" => Self::RefusedSecretJsonPatch,
+            "secretType" => Self::RefusedSecretType,
+            "bodyTooLarge" => Self::RefusedBodyTooLarge,
+            "unmaskable" => Self::RefusedUnmaskable,
+            "unrecorded" => Self::RefusedUnrecorded,
+            _ => Self::RefusedOther,
+        }
+    }
 }
 
 /// Counts since they were last taken.
@@ -95,6 +185,6 @@ impl Metrics {
 
     /// Hands out the values and starts again from zero.
     pub fn take(&mut self) -> [u64; METRICS.len()] {
-        std::mem::take(&mut self.0)
+        std::mem::replace(&mut self.0, [0; METRICS.len()])
     }
 }

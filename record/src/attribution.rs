@@ -50,3 +50,17 @@ pub struct Attribution {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hints: BTreeMap<String, String>,
 }
+
+/// The service account that a request went upstream as, where its token was minted for the agent (TokenRequest).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UpstreamCredential {
+    /// Its name.
+    pub service_account: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The minted token's `jti`, which the API server's audit log shows as `authentication.kubernetes.io/credential-id`;
+    /// none where the server sets none. Never the token.
+    #[serde(default, rename = "tokenID", skip_serializing_if = "Option::is_none")]
+    pub token_id: Option<String>,
+}

@@ -1,4 +1,4 @@
-use crate::{Attribution, BodyDigest, Timestamp, User};
+use crate::{Attribution, BodyDigest, Timestamp, UpstreamCredential, User};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -119,6 +119,9 @@ pub struct Requested {
     pub user_agent: String,
     /// What the filter decided.
     pub decision: Decision,
+    /// What it went upstream as, where that was minted for the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<UpstreamCredential>,
 }
 
 /// The object a request is about: the audit `ObjectReference`'s fields.

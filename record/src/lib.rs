@@ -13,7 +13,7 @@ mod body;
 mod entry;
 mod time;
 
-pub use attribution::{Attributed, Attribution, User};
+pub use attribution::{Attributed, Attribution, UpstreamCredential, User};
 pub use batch::{Acknowledgement, Batch, FIRST_PREVIOUS, SIGNATURE_HEADER};
 pub use body::{BodyDigest, EncodedBody};
 pub use entry::{

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::fmt;
+use std::time::Duration;
 
 /// A moment in UTC with microseconds; on the wire RFC 3339, `2026-11-23T08:27:21.000123Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +16,11 @@ impl Timestamp {
     /// Microseconds since 1970-01-01T00:00:00Z.
     pub const fn micros(self) -> u64 {
         self.0
+    }
+
+    /// So much later; at the end of time, that.
+    pub fn later(self, by: Duration) -> Self {
+        Self::from_micros(self.0.saturating_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)))
     }
 
     /// Parses RFC 3339 in UTC (`Z`), with up to nine fractional digits; what is finer than a microsecond is cut off.

@@ -27,7 +27,7 @@ pub use authentication::{
     ALGORITHMS, Authentication, ClaimMappings, ClaimName, Issuer, Jwt, PrefixedClaim, TokenCache,
 };
 pub use check::Problem;
-pub use credential::{Credential, FromEnv};
+pub use credential::{Credential, FromEnv, MintRule, TokenRequest};
 pub use duration::parse_duration;
 pub use masking::{APPLY_TO, CustomPattern, MaskedResource, Masking, PATTERNS, Patterns};
 pub use recording::{Collector, Delivery, GroupResources, Level, Limits, Recording, RecordingRule};

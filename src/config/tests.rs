@@ -45,7 +45,7 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(config.recording.collector.path, "/v1/records");
     assert_eq!(config.recording.limits.flush_interval, Duration::from_millis(200));
     assert_eq!(config.recording.rules.len(), 4);
-    assert_eq!(config.credential.bearer_token.unwrap().value.unwrap().expose(), b"t0ken");
+    assert_eq!(config.credential.bearer_token.value.unwrap().expose(), b"t0ken");
     assert_eq!(config.digest.len(), 64);
 }
 

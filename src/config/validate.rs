@@ -92,10 +92,12 @@ fn attribution(section: &mut AttributionSources, problems: &mut Problems) {
                 if header.is_empty() || !token {
                     problems.add(format!("attribution.{name}[{index}].header"), "is not a header name");
                 }
-                if matches!(header.as_str(), "authorization" | "cookie" | "proxy-authorization") {
+                let credential = ["authorization", "cookie", "proxy-authorization", "sec-websocket-protocol"]
+                    .contains(&header.as_str());
+                if credential || header.starts_with("impersonate-") || header.starts_with("x-remote-") {
                     problems.add(
                         format!("attribution.{name}[{index}].header"),
-                        "carries credentials and can't be recorded",
+                        "carries credentials or another identity, and can't be a source",
                     );
                 }
             }
@@ -109,12 +111,33 @@ fn attribution(section: &mut AttributionSources, problems: &mut Problems) {
 }
 
 fn credential(section: &mut Credential, env: &dyn Fn(&str) -> Option<String>, problems: &mut Problems) {
-    match &mut section.bearer_token {
-        None => problems.add(
-            "credential.bearerToken",
-            "is required: name the environment variable that holds the upstream token",
-        ),
-        Some(from) => resolve(from, "credential.bearerToken.env", env, problems),
+    resolve(&mut section.bearer_token, "credential.bearerToken.env", env, problems);
+    let Some(request) = &mut section.token_request else { return };
+    if request.cluster.is_empty() {
+        problems
+            .add("credential.tokenRequest.cluster", "must not be empty: name the API server's Envoy cluster");
+    }
+    if request.authority.is_empty() {
+        request.authority.clone_from(&request.cluster);
+    }
+    if request.rules.is_empty() {
+        problems.add(
+            "credential.tokenRequest.rules",
+            "needs at least one rule: without one every agent is refused",
+        );
+    }
+    for (index, rule) in request.rules.iter().enumerate() {
+        let path = format!("credential.tokenRequest.rules[{index}]");
+        if rule.groups.is_empty() {
+            problems.add(format!("{path}.groups"), "needs at least one group, or *");
+        }
+        for (field, name) in [("serviceAccount", &rule.service_account), ("namespace", &rule.namespace)] {
+            // They stand in a URL; these are the characters that the API server allows (RFC 1123 subdomains).
+            let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+            if name.is_empty() || !name.bytes().all(fits) {
+                problems.add(format!("{path}.{field}"), "is not the name of a Kubernetes object");
+            }
+        }
     }
 }
 

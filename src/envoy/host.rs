@@ -98,6 +98,9 @@ pub(super) fn answer(headers: usize, body: usize, most: usize) -> (Option<u16>, 
     (status, buffer(BufferType::HttpCallResponseBody, 0, body.min(most)))
 }
 
+/// How Envoy says that a signature is wrong (source/common/crypto/utility_impl.cc).
+const WRONG_SIGNATURE: &[u8] = b"Failed to verify digest";
+
 /// Envoy's `verify_signature` foreign function; see [`SignatureVerifier`].
 pub(super) struct HostVerifier;
 
@@ -116,7 +119,13 @@ impl SignatureVerifier for HostVerifier {
         }
         // Absent (NotFound) or refused: the caller verifies in wasm.
         let result = hostcalls::call_foreign_function("verify_signature", Some(&arguments)).ok()??;
-        // VerifySignatureResult{1: bool result, 2: string error}: proto3 leaves a false out.
-        Some(matches!(result.as_slice(), [0x08, 0x01, ..]))
+        // VerifySignatureResult{1: bool result, 2: string error}; proto3 leaves a false out. Only the error that says the
+        // signature is wrong is an answer; of others (an unknown hash, say) the caller verifies in wasm.
+        match result.as_slice() {
+            [0x08, 0x01, ..] => Some(true),
+            other => {
+                other.windows(WRONG_SIGNATURE.len()).any(|window| window == WRONG_SIGNATURE).then_some(false)
+            }
+        }
     }
 }

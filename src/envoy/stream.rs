@@ -3,26 +3,35 @@
 use super::host;
 use super::root::Shared;
 use crate::exchange::{
-    Arrival, AtRequestBody, AtRequestHeaders, AtResponseBody, AtResponseHeaders, Confirmation, Exchange,
-    Header, LocalReply,
+    Answer, Arrival, AtRequestBody, AtRequestHeaders, AtResponseBody, AtResponseHeaders, Callout,
+    Confirmation, Exchange, Header, LocalReply,
 };
 use crate::record::Post;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
 
-/// Bytes of a collector's answer that are read: an acknowledgement is shorter.
-const MOST_ACKNOWLEDGEMENT: usize = 4096;
+/// Bytes of an answer that are read: an acknowledgement or a service account's token with what is around it is shorter.
+const MOST_ANSWER: usize = 64 << 10;
 
 pub(super) struct Stream {
     gateway: Option<Shared>,
     exchange: Option<Exchange>,
     /// Bytes of the held request body that the exchange has seen: a held body grows from callback to callback.
     seen: usize,
-    /// The token of the post whose answer the stream waits for, and its batch.
-    awaiting: Option<(u32, u64)>,
+    /// The callout whose answer the stream waits for, by its token.
+    awaiting: Option<(u32, Awaited)>,
     /// Set once the filter has answered or reset: nothing more may be done with the stream.
     over: bool,
+}
+
+/// What a callout was sent for.
+#[derive(Clone, Copy)]
+enum Awaited {
+    /// The collector's acknowledgement of this batch.
+    Acknowledgement(u64),
+    /// An upstream token.
+    Token,
 }
 
 impl Stream {
@@ -42,23 +51,58 @@ impl Stream {
         let callout = gateway.borrow().post(post);
         match host::dispatch(&callout) {
             Some(token) => {
-                self.awaiting = Some((token, post.batch));
+                self.awaiting = Some((token, Awaited::Acknowledgement(post.batch)));
                 Action::Pause
             }
-            None => match self.confirmed(post.batch, false) {
-                Confirmation::Resume => Action::Continue,
-                Confirmation::Reply(reply) => self.answer(&reply),
-            },
+            None => self.answered(post.batch, None, &[]),
         }
     }
 
-    fn confirmed(&mut self, batch: u64, acknowledged: bool) -> Confirmation {
-        match (&self.gateway, &mut self.exchange) {
-            (Some(gateway), Some(exchange)) => {
-                let gateway = &mut gateway.borrow_mut();
-                exchange.on_confirmation(gateway, host::now(), host::jitter(), batch, acknowledged)
+    /// The collector's answer to a post, or none.
+    fn answered(&mut self, batch: u64, status: Option<u16>, body: &[u8]) -> Action {
+        let (Some(gateway), Some(exchange)) = (&self.gateway, &mut self.exchange) else {
+            return self.answer(&LocalReply::broken());
+        };
+        let acknowledged = gateway.borrow().is_acknowledgement(batch, status, body);
+        let (now, jitter) = (host::now(), host::jitter());
+        let next = exchange.on_confirmation(&mut gateway.borrow_mut(), now, jitter, batch, acknowledged);
+        match next {
+            Confirmation::Resume => Action::Continue,
+            Confirmation::Reply(reply) => self.answer(&reply),
+        }
+    }
+
+    /// Asks for an upstream token; where that is not even possible, there is none.
+    fn mint(&mut self, callout: &Callout) -> Action {
+        match host::dispatch(callout) {
+            Some(token) => {
+                self.awaiting = Some((token, Awaited::Token));
+                Action::Pause
             }
-            _ => Confirmation::Reply(LocalReply::broken()),
+            None => self.granted(&Answer::NONE),
+        }
+    }
+
+    /// The API server's answer to the request for a token, or none.
+    fn granted(&mut self, answer: &Answer) -> Action {
+        let (Some(gateway), Some(exchange)) = (&self.gateway, &mut self.exchange) else {
+            return self.answer(&LocalReply::broken());
+        };
+        let next = exchange.on_token(&mut gateway.borrow_mut(), host::now(), answer);
+        self.request_headers(next)
+    }
+
+    fn request_headers(&mut self, next: AtRequestHeaders) -> Action {
+        match next {
+            AtRequestHeaders::Forward(headers) | AtRequestHeaders::Confirm(headers, _)
+                if host::set_headers(MapType::HttpRequestHeaders, &headers).is_err() =>
+            {
+                self.answer(&LocalReply::broken())
+            }
+            AtRequestHeaders::Forward(_) => Action::Continue,
+            AtRequestHeaders::Confirm(_, post) => self.confirm(&post),
+            AtRequestHeaders::Mint(callout) => self.mint(&callout),
+            AtRequestHeaders::Reply(reply) => self.answer(&reply),
         }
     }
 
@@ -92,21 +136,14 @@ impl Stream {
 
 impl Context for Stream {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _trailers: usize) {
-        let Some((expected, batch)) = self.awaiting else { return };
-        if token != expected {
-            return;
-        }
-        self.awaiting = None;
-        let (status, body) = host::answer(headers, body, MOST_ACKNOWLEDGEMENT);
-        let Some(gateway) = self.gateway.clone() else { return };
-        let acknowledged = gateway.borrow().is_acknowledgement(batch, status, &body);
-        match self.confirmed(batch, acknowledged) {
-            Confirmation::Resume => {
-                let _ = hostcalls::resume_http_request();
-            }
-            Confirmation::Reply(reply) => {
-                self.answer(&reply);
-            }
+        let Some((_, awaited)) = self.awaiting.take_if(|(expected, _)| *expected == token) else { return };
+        let (status, body) = host::answer(headers, body, MOST_ANSWER);
+        let action = match awaited {
+            Awaited::Acknowledgement(batch) => self.answered(batch, status, &body),
+            Awaited::Token => self.granted(&Answer { status, body }),
+        };
+        if action == Action::Continue {
+            let _ = hostcalls::resume_http_request();
         }
     }
 }
@@ -124,16 +161,7 @@ impl HttpContext for Stream {
         let (exchange, answer) =
             Exchange::begin(&mut gateway.borrow_mut(), host::now(), random, arrival, &host::HostVerifier);
         self.exchange = Some(exchange);
-        match answer {
-            AtRequestHeaders::Forward(headers) | AtRequestHeaders::Confirm(headers, _)
-                if host::set_headers(MapType::HttpRequestHeaders, &headers).is_err() =>
-            {
-                self.answer(&LocalReply::broken())
-            }
-            AtRequestHeaders::Forward(_) => Action::Continue,
-            AtRequestHeaders::Confirm(_, post) => self.confirm(&post),
-            AtRequestHeaders::Reply(reply) => self.answer(&reply),
-        }
+        self.request_headers(answer)
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {

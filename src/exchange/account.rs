@@ -7,7 +7,7 @@ use crate::kube::Refusal;
 use crate::record::{BodyRecorder, ExchangeId, Object, Piece, encode};
 use chaperone_record::{
     Channel, Decision, End, Entry, Exchange, Outcome, Request, Requested, Responded, Response,
-    ResponseStatus, Stream, Timestamp, Timing,
+    ResponseStatus, Stream, Timestamp, Timing, UpstreamCredential,
 };
 
 /// An exchange's account: gathers what entries are made of and writes each at its moment. Which entries there are
@@ -67,6 +67,13 @@ impl Account {
 
     pub(super) fn level(&self) -> Level {
         self.level
+    }
+
+    /// What the request goes upstream as.
+    pub(super) fn credential(&mut self, minted: Option<UpstreamCredential>) {
+        if let Some(requested) = &mut self.requested {
+            requested.credential = minted;
+        }
     }
 
     pub(super) fn forwarded(&mut self, now: Timestamp) {

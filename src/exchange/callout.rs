@@ -10,6 +10,8 @@ pub enum Purpose {
     Keys(u64),
     /// A batch for the collector, by its number.
     Batch(u64),
+    /// An upstream token, by the number of its renewal.
+    Token(u64),
 }
 
 /// A request to an Envoy cluster.

@@ -2,7 +2,8 @@
 
 use super::callout::{Answer, Callout, Purpose};
 use crate::access::{AccessPolicy, Guards, RecordingPolicy};
-use crate::config::{Collector, FilterConfig, Problem, Secret};
+use crate::config::{Collector, FilterConfig, Problem};
+use crate::credential::{Credentials, Mint, UpstreamToken};
 use crate::identity::Authenticator;
 use crate::kube::{Media, Refusal};
 use crate::mask::patch::JSON_PATCH;
@@ -10,6 +11,7 @@ use crate::mask::{BodyMasker, MaskRules, Plan};
 use crate::metrics::{Metric, Metrics};
 use crate::record::{Chain, Object, Opening, Outbox, Post, SigningKey, uuid_v4};
 use chaperone_record::{Acknowledgement, Masked, Timestamp};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// One worker VM's state: configuration, keys, policies, outbox, counts. Every worker has its own.
@@ -20,6 +22,10 @@ pub struct Gateway {
     pub(super) guards: Guards,
     pub(super) recording: RecordingPolicy,
     pub(super) mask: MaskRules,
+    pub(super) credentials: Credentials,
+    /// Renewals under way, by number.
+    renewals: BTreeMap<u64, Mint>,
+    next_renewal: u64,
     outbox: Outbox,
     metrics: Metrics,
 }
@@ -41,13 +47,6 @@ impl Gateway {
             let path = "recording.signingKey".to_owned();
             return Err(vec![Problem { path, message: "is not a usable key".to_owned() }]);
         };
-        if config.credential.impersonate {
-            let path = "credential.impersonate".to_owned();
-            return Err(vec![Problem {
-                path,
-                message: "is not supported by this version; leave it out".to_owned(),
-            }]);
-        }
         let opening =
             Opening { config_digest: config.digest.clone(), node, worker: format!("{worker}@{now}") };
         let chain = Chain::new(uuid_v4(random), key, opening);
@@ -58,6 +57,9 @@ impl Gateway {
             recording: RecordingPolicy::compile(&config.recording.rules),
             guards: Guards::new(&config.access.guards.disable),
             mask: MaskRules::compile(&config.masking)?,
+            credentials: Credentials::new(&config.credential, config.authentication.cache.max_tokens),
+            renewals: BTreeMap::new(),
+            next_renewal: 1,
             outbox,
             metrics: Metrics::default(),
             config,
@@ -85,10 +87,20 @@ impl Gateway {
             })
             .collect();
         self.metrics.add(Metric::KeyFetches, callouts.len() as u64);
+        for mint in self.credentials.poll(now) {
+            let id = self.next_renewal;
+            self.next_renewal = id.saturating_add(1);
+            if let Some(callout) = self.credentials.callout(&mint, id) {
+                self.metrics.count(Metric::TokenRequests);
+                self.renewals.insert(id, mint);
+                callouts.push(callout);
+            }
+        }
         for post in self.outbox.poll(now) {
             self.metrics.count(Metric::Posts);
             callouts.push(self.post(&post));
         }
+        self.metrics.set(Metric::StaleIssuers, self.authenticator.stale_issuers(now) as u64);
         self.metrics.set(Metric::OutboxBytes, self.outbox.bytes() as u64);
         self.metrics.set(Metric::OutboxBatches, self.outbox.unacknowledged() as u64);
         callouts
@@ -111,6 +123,15 @@ impl Gateway {
                     Vec::new()
                 } else {
                     vec![format!("The collector did not acknowledge batch {batch}; answer: {status}.")]
+                }
+            }
+            Purpose::Token(id) => {
+                let renewed = self.renewals.remove(&id).map(|mint| self.minted(now, &mint, answer));
+                match renewed {
+                    Some(Err(refusal)) => {
+                        vec![format!("Renewing an upstream token failed: {}.", refusal.status.message())]
+                    }
+                    _ => Vec::new(),
                 }
             }
             Purpose::Keys(id) => {
@@ -169,15 +190,7 @@ impl Gateway {
     }
 
     pub(super) fn count_refusal(&mut self, refusal: &Refusal) {
-        self.metrics.count(match refusal.status.code() {
-            401 => Metric::RefusedUnauthenticated,
-            403 => Metric::RefusedForbidden,
-            405 | 406 | 415 => Metric::RefusedMedia,
-            413 | 422 => Metric::RefusedBody,
-            502 => Metric::RefusedResponse,
-            503 => Metric::RefusedUnrecorded,
-            _ => Metric::RefusedBadRequest,
-        });
+        self.metrics.count(Metric::refused(refusal.code));
     }
 
     /// Whether there is room for the record of another exchange.
@@ -241,19 +254,18 @@ impl Gateway {
         Object::new(&serde_json::to_vec(&operations).ok()?)
     }
 
-    /// Whether a response header repeats the upstream credential.
-    pub(super) fn holds_credential(&self, value: &[u8]) -> bool {
-        let token = self.config.credential.bearer_token.as_ref().and_then(|from| from.value.as_ref());
-        token.is_some_and(|token| {
-            let token = token.expose();
-            value.len() >= token.len() && value.windows(token.len().max(1)).any(|window| window == token)
-        })
-    }
-
-    /// The value of the upstream `Authorization`.
-    pub(super) fn authorization(&self) -> Vec<u8> {
-        let token = self.config.credential.bearer_token.as_ref().and_then(|from| from.value.as_ref());
-        [b"Bearer ", token.map(Secret::expose).unwrap_or_default()].concat()
+    /// The answer to a TokenRequest.
+    pub(super) fn minted(
+        &mut self,
+        now: Timestamp,
+        mint: &Mint,
+        answer: &Answer,
+    ) -> Result<Rc<UpstreamToken>, Refusal> {
+        let token = self.credentials.minted(now, mint, answer);
+        if token.is_err() {
+            self.metrics.count(Metric::TokenRequestsFailed);
+        }
+        token
     }
 
     /// Whether a header is a source of attribution, which concerns nobody upstream.

@@ -4,10 +4,11 @@
 //! a host: the shell calls `on_…` with what happened and carries out the answer. An exchange's way:
 //!
 //! ```text
-//! begin ─┬─ Reply ──────────────────────────────────────────────────────────────► Over
-//!        ├─ Confirm ─ on_confirmation ─┐
-//!        └─ Forward ───────────────────┴─► on_request_body ─┬─ Hold … Confirm ─ on_confirmation ─┐
-//!                                                           └─ Pass ─────────────────────────────┤
+//! begin ─ [Mint ─ on_token] ─┬─ Reply ────────────────────────────────────────────────────────► Over
+//!                             ├─ Confirm ─ on_confirmation ─┐
+//!                  ┌──────────┴─ Forward ───────────────────┘
+//!                  └─► on_request_body ─┬─ Hold … Confirm ─ on_confirmation ─────────────────────┐
+//!                                       └─ Pass ─────────────────────────────────────────────────┤
 //!                 Over ◄─ on_log ◄─ on_response_body ◄─ on_response_headers ◄────────────────────┘
 //! ```
 
@@ -26,11 +27,14 @@ pub use callout::{Answer, Callout, Purpose};
 pub use gateway::Gateway;
 pub use reply::LocalReply;
 
+use crate::credential::{Mint, UpstreamToken};
 use crate::record::Post;
 use account::Account;
 use body_guard::BodyGuards;
 use chaperone_record::Timestamp;
+use request::Admitted;
 use response::ResponseBody;
+use std::rc::Rc;
 
 use crate::kube::RequestInfo;
 
@@ -53,6 +57,8 @@ pub enum AtRequestHeaders {
     Forward(Vec<Header>),
     /// Set these, post the batch, and wait for [`Exchange::on_confirmation`] before anything goes upstream.
     Confirm(Vec<Header>, Post),
+    /// Send this, which asks for an upstream token, and wait for [`Exchange::on_token`] before anything goes upstream.
+    Mint(Callout),
     /// Answer.
     Reply(LocalReply),
 }
@@ -103,10 +109,14 @@ pub struct Exchange {
     guards: BodyGuards,
     /// Whether the body is held back until its record is acknowledged.
     confirm: bool,
+    /// What it goes upstream with.
+    token: Option<Rc<UpstreamToken>>,
 }
 
 /// Where an exchange stands.
 enum Phase {
+    /// An upstream token is asked for; headers wait.
+    Minting(Mint, Box<Admitted>),
     /// The `request` entry is posted; headers wait. `more` says whether a body follows.
     ConfirmingHead { batch: u64, more: bool },
     /// The body comes, and is held back until all of it is here and its record is acknowledged.
@@ -151,9 +161,10 @@ impl Exchange {
     pub fn on_log(&mut self, gateway: &mut Gateway, now: Timestamp) {
         let reason = match &self.phase {
             Phase::Over => return,
-            Phase::ConfirmingHead { .. } | Phase::HoldingBody | Phase::ConfirmingBody { .. } => {
-                "the stream ended before the request was forwarded"
-            }
+            Phase::Minting(..)
+            | Phase::ConfirmingHead { .. }
+            | Phase::HoldingBody
+            | Phase::ConfirmingBody { .. } => "the stream ended before the request was forwarded",
             Phase::Forwarding => "the stream ended before a response came",
             Phase::Responding(_) => "the stream ended before the response was whole",
         };

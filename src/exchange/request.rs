@@ -2,8 +2,11 @@
 
 use super::account::Account;
 use super::body_guard::BodyGuards;
-use super::{Arrival, AtRequestBody, AtRequestHeaders, Exchange, Gateway, Phase, reply};
+use super::{
+    Answer, Arrival, AtRequestBody, AtRequestHeaders, Exchange, Gateway, Header, LocalReply, Phase, reply,
+};
 use crate::config::Delivery;
+use crate::credential::{Lookup, UpstreamToken, impersonation};
 use crate::identity::{AuthError, Identity, SignatureVerifier, attribute, require};
 use crate::kube::{Refusal, RequestHead, RequestInfo};
 use crate::metrics::Metric;
@@ -18,6 +21,17 @@ struct Draft {
     info: Option<RequestInfo>,
     identity: Option<Rc<Identity>>,
     attribution: Attribution,
+    impersonation: Vec<Header>,
+}
+
+/// A request that may go upstream, once there is a token for it.
+pub(super) struct Admitted {
+    head: RequestHead,
+    identity: Rc<Identity>,
+    /// The client's address; empty where the proxy does not know it.
+    client: String,
+    impersonation: Vec<Header>,
+    end_of_stream: bool,
 }
 
 impl Exchange {
@@ -42,18 +56,24 @@ impl Exchange {
                 message: refusal.status.message().to_owned(),
             },
         };
-        let requested = draft.requested(&head, &arrival.source, decision);
+        let session = draft.identity.as_ref().map(|identity| session(&draft.attribution, identity));
+        let session = session.unwrap_or_default();
+        let requested = draft.requested(gateway, &head, &arrival.source, decision);
         let info = draft.info.take().unwrap_or_default();
         let mut exchange = Self {
             phase: Phase::Forwarding,
-            account: Account::new(id, now, draft.session(), requested),
+            account: Account::new(id, now, session, requested),
             guards: BodyGuards::new(gateway, &info, &head),
             info,
             confirm: false,
+            token: None,
         };
         let answer = match (decided, draft.identity) {
             (Ok(_), Some(identity)) => {
-                exchange.release_head(gateway, now, &head, &identity, &arrival.source, arrival.end_of_stream)
+                let (client, impersonation) = (address(&arrival.source), draft.impersonation);
+                let end_of_stream = arrival.end_of_stream;
+                let admitted = Admitted { head, identity, client, impersonation, end_of_stream };
+                exchange.obtain_token(gateway, now, admitted)
             }
             (Err(refusal), _) => AtRequestHeaders::Reply(exchange.refuse(gateway, now, refusal)),
             (Ok(_), None) => {
@@ -63,30 +83,63 @@ impl Exchange {
         (exchange, answer)
     }
 
+    fn obtain_token(
+        &mut self,
+        gateway: &mut Gateway,
+        now: Timestamp,
+        admitted: Admitted,
+    ) -> AtRequestHeaders {
+        match gateway.credentials.token_for(now, &admitted.identity) {
+            Ok(Lookup::Ready(token)) => self.release_head(gateway, now, &admitted, token),
+            Ok(Lookup::Mint(mint)) => match gateway.credentials.callout(&mint, 0) {
+                Some(callout) => {
+                    gateway.count(Metric::TokenRequests);
+                    self.phase = Phase::Minting(mint, Box::new(admitted));
+                    AtRequestHeaders::Mint(callout)
+                }
+                None => AtRequestHeaders::Reply(LocalReply::broken()),
+            },
+            Err(refusal) => AtRequestHeaders::Reply(self.refuse(gateway, now, refusal)),
+        }
+    }
+
+    /// The answer to the callout that asked for an upstream token.
+    pub fn on_token(&mut self, gateway: &mut Gateway, now: Timestamp, answer: &Answer) -> AtRequestHeaders {
+        let Phase::Minting(mint, admitted) = std::mem::replace(&mut self.phase, Phase::Forwarding) else {
+            return AtRequestHeaders::Reply(LocalReply::broken());
+        };
+        match gateway.minted(now, &mint, answer) {
+            Ok(token) => self.release_head(gateway, now, &admitted, token),
+            Err(refusal) => AtRequestHeaders::Reply(self.refuse(gateway, now, refusal)),
+        }
+    }
+
     /// The request may go upstream: rewrites its headers and, where delivery is Confirmed, has its record confirmed first.
     fn release_head(
         &mut self,
         gateway: &mut Gateway,
         now: Timestamp,
-        head: &RequestHead,
-        identity: &Identity,
-        source: &str,
-        end_of_stream: bool,
+        admitted: &Admitted,
+        token: Rc<UpstreamToken>,
     ) -> AtRequestHeaders {
+        let Admitted { head, identity, client, impersonation, end_of_stream } = admitted;
         let id = self.account.id().to_string();
-        let (authorization, client) = (gateway.authorization(), address(source));
+        let authorization = [b"Bearer ", token.value.expose()].concat();
+        self.account.credential(token.minted.clone());
+        self.token = Some(token);
         let rewritten =
-            head.upstream(&self.info, &authorization, &id, &client, &|name| gateway.attributes(name));
-        let headers = match rewritten {
+            head.upstream(&self.info, &authorization, &id, client, &|name| gateway.attributes(name));
+        let mut headers = match rewritten {
             Ok(headers) => headers,
             Err(refusal) => return AtRequestHeaders::Reply(self.refuse(gateway, now, refusal)),
         };
+        headers.extend_from_slice(impersonation);
         let (level, delivery) = gateway.recording.decide(&self.info, &identity.user);
         let limits = &gateway.config.recording.limits;
         let (limit, piece) = (limits.max_body_bytes, limits.batch_bytes);
         self.account.record(level, self.info.is_secret(), self.guards.content_type(), limit, piece);
         gateway.count(Metric::Forwarded);
-        let body = !end_of_stream;
+        let body = !*end_of_stream;
         self.confirm = delivery == Delivery::Confirmed;
         if !self.confirm {
             self.account.forwarded(now);
@@ -170,27 +223,40 @@ impl Draft {
         let identity =
             self.identity.insert(gateway.authenticator.authenticate(now, &authorization, verifier)?);
         let sources = &gateway.config.attribution;
-        self.attribution = attribute(sources, identity, info.session.as_deref(), &|name| head.value(name));
+        self.attribution =
+            attribute(sources, Some(identity), info.session.as_deref(), &|name| head.value(name));
         require(sources, &self.attribution, &info.verb)?;
         gateway.guards.check(info, head, end_of_stream)?;
-        gateway.access.decide(info, &identity.user)
-    }
-
-    /// The session: what the agent says it is, else its token. Where neither tells, the collector groups by user and time.
-    fn session(&self) -> String {
-        if let Some(session) = &self.attribution.session {
-            return session.value.clone();
+        let decision = gateway.access.decide(info, &identity.user)?;
+        if gateway.credentials.impersonates() {
+            self.impersonation =
+                impersonation(identity, &session(&self.attribution, identity), &self.attribution)?;
         }
-        let token = self.identity.as_ref().and_then(|identity| identity.user.token_id.clone());
-        token.unwrap_or_default()
+        Ok(decision)
     }
 
     /// The head of the record, with as much as is known.
-    fn requested(&self, head: &RequestHead, source: &str, decision: Decision) -> Requested {
+    fn requested(
+        &self,
+        gateway: &Gateway,
+        head: &RequestHead,
+        source: &str,
+        decision: Decision,
+    ) -> Requested {
         let info = self.info.as_ref();
+        let attribution = match &self.identity {
+            Some(_) => self.attribution.clone(),
+            // Refused before the token was taken: what the headers say is all there is.
+            None => attribute(
+                &gateway.config.attribution,
+                None,
+                info.and_then(|info| info.session.as_deref()),
+                &|name| head.value(name),
+            ),
+        };
         Requested {
             user: self.identity.as_ref().map(|identity| identity.user.clone()),
-            attribution: self.attribution.clone(),
+            attribution,
             method: head.recorded_method(),
             request_uri: head.recorded_uri(),
             verb: info.map(|info| info.verb.to_string()).unwrap_or_default(),
@@ -198,7 +264,16 @@ impl Draft {
             source_ips: (!source.is_empty()).then(|| address(source)).into_iter().collect(),
             user_agent: head.user_agent(),
             decision,
+            credential: None,
         }
+    }
+}
+
+/// The session: what the agent says it is, else its token. Where neither tells, the collector groups by user and time.
+fn session(attribution: &Attribution, identity: &Identity) -> String {
+    match &attribution.session {
+        Some(session) => session.value.clone(),
+        None => identity.user.token_id.clone().unwrap_or_default(),
     }
 }
 

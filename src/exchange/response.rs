@@ -40,6 +40,9 @@ impl Exchange {
         }
         self.account.first_byte(now);
         let status = status(&headers);
+        if let Some(token) = self.token.as_ref().filter(|_| upstream && status == 401) {
+            gateway.credentials.rejected(token);
+        }
         let masker = match self.choose(gateway, &headers, status, end_of_stream, upstream) {
             Ok(masker) => masker,
             Err(refusal) => return AtResponseHeaders::Reply(self.refuse(gateway, now, refusal)),
@@ -73,7 +76,7 @@ impl Exchange {
         end_of_stream: bool,
         upstream: bool,
     ) -> Result<Option<BodyMasker>, Refusal> {
-        if headers.iter().any(|(_, value)| gateway.holds_credential(value)) {
+        if headers.iter().any(|(_, value)| self.holds_token(value)) {
             return Err(unmaskable("a response header repeats the gateway's own credential"));
         }
         if status == 101 {
@@ -107,6 +110,14 @@ impl Exchange {
             }
             _ => Ok(None),
         }
+    }
+
+    /// Whether a header's value repeats the credential that the request went upstream with.
+    fn holds_token(&self, value: &[u8]) -> bool {
+        self.token.as_ref().is_some_and(|token| {
+            let token = token.value.expose();
+            value.len() >= token.len() && value.windows(token.len().max(1)).any(|window| window == token)
+        })
     }
 
     /// The response's headers as the agent gets them.

@@ -1,6 +1,7 @@
 //! The machine as a whole: events in, effects and entries out.
 
 mod confirmed;
+mod credentials;
 mod recorded;
 mod refused;
 mod responses;

@@ -12,10 +12,11 @@ const MOST_BYTES: usize = 512;
 /// Headers in which kubectl tells of itself.
 const HINTS: [&str; 2] = ["kubectl-command", "kubectl-session"];
 
-/// Reads the attribution. `session` comes from the request's path; `header` gives a request header's first value.
+/// Reads the attribution; of a request whose token is not taken, what its headers say. `session` comes from the request's
+/// path; `header` gives a request header's first value.
 pub fn attribute<'h>(
     sources: &AttributionSources,
-    identity: &Identity,
+    identity: Option<&Identity>,
     session: Option<&str>,
     header: &dyn Fn(&str) -> Option<&'h [u8]>,
 ) -> Attribution {
@@ -41,11 +42,11 @@ pub fn attribute<'h>(
 
 fn read<'h>(
     source: &Source,
-    identity: &Identity,
+    identity: Option<&Identity>,
     header: &dyn Fn(&str) -> Option<&'h [u8]>,
 ) -> Option<Attributed> {
     if let Some(path) = &source.claim {
-        let value = match claim(&identity.claims, path)? {
+        let value = match claim(&identity?.claims, path)? {
             Value::String(value) => text(value.as_bytes())?,
             Value::Number(value) => value.to_string(),
             _ => return None,

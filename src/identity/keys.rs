@@ -126,7 +126,7 @@ impl Keys {
     pub(super) fn usable(&self, now: Timestamp) -> bool {
         match &self.source {
             Source::Inline => true,
-            Source::Fetched(fetched) => fetched.fresh.is_some_and(|fresh| now <= later(fresh, LAST_USE)),
+            Source::Fetched(fetched) => fetched.fresh.is_some_and(|fresh| now <= fresh.later(LAST_USE)),
         }
     }
 
@@ -134,7 +134,7 @@ impl Keys {
     pub(super) fn stale(&self, now: Timestamp) -> bool {
         match &self.source {
             Source::Inline => false,
-            Source::Fetched(fetched) => fetched.fresh.is_none_or(|fresh| now > later(fresh, STALE)),
+            Source::Fetched(fetched) => fetched.fresh.is_none_or(|fresh| now > fresh.later(STALE)),
         }
     }
 
@@ -151,7 +151,7 @@ impl Keys {
     pub(super) fn unknown_key(&mut self, now: Timestamp) {
         if let Source::Fetched(fetched) = &mut self.source
             && matches!(fetched.state, State::Due(_))
-            && fetched.asked.is_none_or(|asked| now >= later(asked, UNKNOWN_KEY_PAUSE))
+            && fetched.asked.is_none_or(|asked| now >= asked.later(UNKNOWN_KEY_PAUSE))
         {
             fetched.asked = Some(now);
             fetched.state = State::Due(now);
@@ -167,7 +167,7 @@ impl Keys {
             _ => return None,
         }
         let url = fetched.jwks.as_ref().unwrap_or(&fetched.discovery).clone();
-        fetched.state = State::UnderWay { id, lost: later(now, LOST), discovery: fetched.jwks.is_none() };
+        fetched.state = State::UnderWay { id, lost: now.later(LOST), discovery: fetched.jwks.is_none() };
         Some(Fetch {
             id,
             cluster: fetched.cluster.clone(),
@@ -200,7 +200,7 @@ impl Keys {
             Ok(Some(keys)) => {
                 fetched.attempts = 0;
                 fetched.fresh = Some(now);
-                fetched.state = State::Due(spread(later(now, REFRESH), jitter, REFRESH_SPREAD));
+                fetched.state = State::Due(spread(now.later(REFRESH), jitter, REFRESH_SPREAD));
                 let changed = keys != self.keys;
                 self.keys = keys;
                 Ok(changed)
@@ -212,7 +212,7 @@ impl Keys {
                     .saturating_mul(1u32.checked_shl(fetched.attempts.min(16)).unwrap_or(u32::MAX));
                 let half = doubled.min(LAST_RETRY).checked_div(2).unwrap_or(FIRST_RETRY);
                 fetched.attempts = fetched.attempts.saturating_add(1);
-                fetched.state = State::Due(spread(later(now, half), jitter, half));
+                fetched.state = State::Due(spread(now.later(half), jitter, half));
                 Err(error)
             }
         }
@@ -247,12 +247,8 @@ fn read_answer(
     if keys.is_empty() { Err("the JWK set has no key that can be used") } else { Ok(Some(keys)) }
 }
 
-fn later(time: Timestamp, by: Duration) -> Timestamp {
-    Timestamp::from_micros(time.micros().saturating_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)))
-}
-
 /// Moves a moment by a random part of `over`, so that many workers do not fetch at once.
 fn spread(time: Timestamp, jitter: u64, over: Duration) -> Timestamp {
     let over = u64::try_from(over.as_micros()).unwrap_or(u64::MAX).max(1);
-    later(time, Duration::from_micros(jitter.checked_rem(over).unwrap_or(0)))
+    time.later(Duration::from_micros(jitter.checked_rem(over).unwrap_or(0)))
 }

@@ -162,12 +162,12 @@ impl Outbox {
 
     /// When a post begun now is taken for lost: its time-out and some time for the callback to come.
     fn lost_at(&self, now: Timestamp) -> Timestamp {
-        later(now, self.post_timeout.saturating_add(Duration::from_secs(1)))
+        now.later(self.post_timeout.saturating_add(Duration::from_secs(1)))
     }
 
     /// What is to be posted now: batches that are due, the pending one where it is old enough.
     pub fn poll(&mut self, now: Timestamp) -> Vec<Post> {
-        let old = |since: Timestamp| now >= later(since, self.limits.flush_interval);
+        let old = |since: Timestamp| now >= since.later(self.limits.flush_interval);
         if self.pending_since.is_some_and(old) {
             self.seal_pending(State::Due(now));
         }
@@ -213,12 +213,8 @@ impl Outbox {
         let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX).max(1);
         let spread = jitter.checked_rem(half).unwrap_or(0);
         batch.attempts = batch.attempts.saturating_add(1);
-        batch.state = State::Due(later(now, Duration::from_micros(half.saturating_add(spread))));
+        batch.state = State::Due(now.later(Duration::from_micros(half.saturating_add(spread))));
     }
-}
-
-fn later(time: Timestamp, by: Duration) -> Timestamp {
-    Timestamp::from_micros(time.micros().saturating_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)))
 }
 
 #[cfg(test)]

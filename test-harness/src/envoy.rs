@@ -46,6 +46,8 @@ pub struct Config<'a> {
     pub collector: Backend,
     /// The cluster `idp`.
     pub idp: Backend,
+    /// Further clusters without TLS, by name.
+    pub more: &'a [(String, Backend)],
     /// What the listener shows.
     pub leaf: &'a Leaf,
     /// Workers.
@@ -174,6 +176,14 @@ fn bootstrap(config: &Config, dir: &WorkDir) -> Result<Value> {
         [("kubernetes-api", &config.api), ("collector", &config.collector), ("idp", &config.idp)]
     {
         point(cluster(&mut file, name)?, backend, dir)?;
+    }
+    for (name, backend) in config.more {
+        let mut plain = cluster(&mut file, "collector")?.clone();
+        plain["name"] = json!(name);
+        plain["load_assignment"]["cluster_name"] = json!(name);
+        point(&mut plain, backend, dir)?;
+        let clusters = at(&mut file, "/static_resources/clusters")?.as_array_mut().context("no clusters")?;
+        clusters.push(Value::Object(plain));
     }
     Ok(file)
 }

@@ -51,6 +51,7 @@ pub struct Builder {
     api: ApiKind,
     concurrency: u32,
     filter: Vec<(String, Value)>,
+    clusters: Vec<(String, Backend)>,
 }
 
 /// Everything, running.
@@ -76,6 +77,12 @@ impl Builder {
     /// Sets a field of the filter's configuration, by JSON pointer; `/a/b` where `/a` is there.
     pub fn filter(mut self, pointer: &str, value: Value) -> Self {
         self.filter.push((pointer.to_owned(), value));
+        self
+    }
+
+    /// Gives Envoy a further cluster, without TLS.
+    pub fn cluster(mut self, name: &str, address: std::net::SocketAddr) -> Self {
+        self.clusters.push((name.to_owned(), Backend::plain(address)));
         self
     }
 
@@ -117,6 +124,7 @@ impl Builder {
                 api: api.backend(&authority),
                 collector: Backend::plain(collector.address()),
                 idp: Backend::plain(issuer.address()),
+                more: &self.clusters,
                 leaf: &authority.issue(&["127.0.0.1", "localhost"]),
                 concurrency: self.concurrency,
                 env: vec![
@@ -205,7 +213,7 @@ impl Api {
 impl Stage {
     /// A stage with this API server.
     pub fn builder(api: ApiKind) -> Builder {
-        Builder { api, concurrency: 1, filter: Vec::new() }
+        Builder { api, concurrency: 1, filter: Vec::new(), clusters: Vec::new() }
     }
 
     /// The token of an agent that says everything about itself: who, which session, model and prompt.
@@ -257,6 +265,14 @@ impl Stage {
             Api::StandIn(standin) => standin.log().iter().map(Arrival::from_logged).collect(),
             Api::Kube(kube) => kube.audit_log().iter().filter_map(Arrival::from_audit_event).collect(),
             Api::Own(..) => Vec::new(),
+        }
+    }
+
+    /// The real API server's audit log so far, as it wrote it; empty for others.
+    pub fn audit_log(&self) -> Vec<Value> {
+        match &self.api {
+            Api::Kube(kube) => kube.audit_log(),
+            Api::StandIn(_) | Api::Own(..) => Vec::new(),
         }
     }
 

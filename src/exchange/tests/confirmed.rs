@@ -145,7 +145,7 @@ fn a_full_outbox_refuses_before_anything_is_forwarded() {
         match begun {
             Begun::Forward(_) => exchange.on_log(&mut rig.gateway, rig.now),
             Begun::Reply(reply) => break reply,
-            Begun::Confirm(..) => panic!("a read is not confirmed"),
+            Begun::Confirm(..) | Begun::Mint(_) => panic!("a read is not confirmed"),
         }
         served += 1;
         assert!(served < 5000, "the outbox is bounded");

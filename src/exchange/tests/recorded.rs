@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 fn forwarded(begun: Begun) -> Vec<Header> {
     match begun {
         Begun::Forward(headers) | Begun::Confirm(headers, _) => headers,
+        Begun::Mint(_) => panic!("no token is to be minted"),
         Begun::Reply(reply) => panic!("refused: {}", String::from_utf8_lossy(&reply.body)),
     }
 }

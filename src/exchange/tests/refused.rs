@@ -110,8 +110,8 @@ fn tokens_are_refused_with_a_challenge_and_without_being_repeated() {
         ("no user", Some(format!("Bearer {}", rig.token(&json!({"sub": null}))))),
     ];
     for (name, authorization) in cases {
-        let headers: Vec<(&str, &str)> =
-            authorization.iter().map(|value| ("authorization", value.as_str())).collect();
+        let mut headers = vec![("x-agent-model", "m-1"), ("x-agent-session-id", "another's")];
+        headers.extend(authorization.iter().map(|value| ("authorization", value.as_str())));
         let (mut exchange, begun) = rig.begin_bare("GET", "/api/v1/pods", &headers);
         let reply = refused(begun);
         assert_eq!((reply.status, status(&reply)["reason"].as_str()), (401, Some("Unauthorized")), "{name}");
@@ -123,7 +123,11 @@ fn tokens_are_refused_with_a_challenge_and_without_being_repeated() {
     }
     let entries = rig.entries_of("exchange");
     assert_eq!(entries.len(), 12);
-    assert!(entries.iter().all(|entry| entry["user"].is_null() && entry["outcome"] == "refused"));
+    for entry in entries {
+        assert!(entry["user"].is_null() && entry["outcome"] == "refused");
+        assert_eq!(entry["attribution"]["model"]["verified"], false);
+        assert!(entry["session"].is_null(), "who is not known gets into nobody's session");
+    }
 }
 
 #[test]

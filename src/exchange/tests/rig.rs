@@ -2,8 +2,8 @@
 
 use crate::config::FilterConfig;
 use crate::exchange::{
-    Arrival, AtRequestBody, AtRequestHeaders, AtResponseBody, AtResponseHeaders, Confirmation, Exchange,
-    Gateway, Header, LocalReply,
+    Answer, Arrival, AtRequestBody, AtRequestHeaders, AtResponseBody, AtResponseHeaders, Callout,
+    Confirmation, Exchange, Gateway, Header, LocalReply,
 };
 use crate::identity::NoHost;
 use crate::record::Post;
@@ -35,6 +35,7 @@ pub(super) struct Rig {
 pub(super) enum Begun {
     Forward(Vec<Header>),
     Confirm(Vec<Header>, Post),
+    Mint(Callout),
     Reply(LocalReply),
 }
 
@@ -131,15 +132,27 @@ impl Rig {
             arrival,
             &NoHost,
         );
-        let begun = match answer {
+        let begun = self.begun(answer);
+        (exchange, begun)
+    }
+
+    fn begun(&self, answer: AtRequestHeaders) -> Begun {
+        match answer {
             AtRequestHeaders::Forward(headers) => Begun::Forward(headers),
             AtRequestHeaders::Confirm(headers, post) => {
                 self.posted.borrow_mut().push(post.body.to_vec());
                 Begun::Confirm(headers, post)
             }
+            AtRequestHeaders::Mint(callout) => Begun::Mint(callout),
             AtRequestHeaders::Reply(reply) => Begun::Reply(reply),
-        };
-        (exchange, begun)
+        }
+    }
+
+    /// The API server's answer to a TokenRequest.
+    pub(super) fn token_granted(&mut self, exchange: &mut Exchange, status: u16, body: &Value) -> Begun {
+        let answer = Answer { status: Some(status), body: body.to_string().into_bytes() };
+        let next = exchange.on_token(&mut self.gateway, self.now, &answer);
+        self.begun(next)
     }
 
     /// Some of the request's body.

@@ -23,7 +23,7 @@ fn read(
     session: Option<&str>,
     headers: &[(&str, &[u8])],
 ) -> Attribution {
-    attribute(sources, &identity(claims), session, &|name| {
+    attribute(sources, Some(&identity(claims)), session, &|name| {
         headers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
     })
 }

@@ -3,6 +3,7 @@
 //! Every group of checks runs against each API server, on a stage of its own.
 
 mod bytes;
+mod credentials;
 mod hostile;
 mod outage;
 mod session;

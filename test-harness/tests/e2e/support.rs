@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use chaperone_test_harness::client::{Answer, Client};
 use chaperone_test_harness::envoy::vm_failures;
 use chaperone_test_harness::process::eventually;
-use chaperone_test_harness::stage::{ApiKind, Stage};
+use chaperone_test_harness::stage::{ApiKind, Builder, Stage};
 use hyper::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -20,8 +20,13 @@ pub const SOON: Duration = Duration::from_secs(20);
 
 /// Runs checks on a stage. Whatever they did, the filter's VMs must live.
 pub async fn run(api: ApiKind, workers: u32, checks: impl AsyncFnOnce(&mut Stage) -> Result<()>) {
+    run_on(Stage::builder(api).concurrency(workers), checks).await;
+}
+
+/// The same, on a stage of the caller's making.
+pub async fn run_on(builder: Builder, checks: impl AsyncFnOnce(&mut Stage) -> Result<()>) {
     let outcome = async {
-        let mut stage = Stage::builder(api).concurrency(workers).start().await?;
+        let mut stage = builder.start().await?;
         seed(&stage.direct()?).await?;
         checks(&mut stage).await?;
         vm_failures(&stage.envoy.log())?;
