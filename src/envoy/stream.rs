@@ -17,8 +17,6 @@ const MOST_ANSWER: usize = 64 << 10;
 pub(super) struct Stream {
     gateway: Option<Shared>,
     exchange: Option<Exchange>,
-    /// Bytes of the held request body that the exchange has seen: a held body grows from callback to callback.
-    seen: usize,
     /// The callout whose answer the stream waits for, by its token.
     awaiting: Option<(u32, Awaited)>,
     /// Set once the filter has answered or reset: nothing more may be done with the stream.
@@ -36,7 +34,7 @@ enum Awaited {
 
 impl Stream {
     pub(super) fn new(gateway: Option<Shared>) -> Self {
-        Self { gateway, exchange: None, seen: 0, awaiting: None, over: false }
+        Self { gateway, exchange: None, awaiting: None, over: false }
     }
 
     fn answer(&mut self, reply: &LocalReply) -> Action {
@@ -112,12 +110,13 @@ impl Stream {
         };
         let answer = exchange.on_request_body(&mut gateway.borrow_mut(), host::now(), chunk, end_of_stream);
         match answer {
-            AtRequestBody::Pass => {
-                self.seen = 0;
-                Action::Continue
+            AtRequestBody::Replace(bytes) | AtRequestBody::Confirm(bytes, _)
+                if host::set_buffer(BufferType::HttpRequestBody, chunk.len(), &bytes).is_err() =>
+            {
+                self.answer(&LocalReply::broken())
             }
-            AtRequestBody::Hold => Action::Pause,
-            AtRequestBody::Confirm(post) => self.confirm(&post),
+            AtRequestBody::Pass | AtRequestBody::Replace(_) => Action::Continue,
+            AtRequestBody::Confirm(_, post) => self.confirm(&post),
             AtRequestBody::Reply(reply) => self.answer(&reply),
         }
     }
@@ -168,12 +167,10 @@ impl HttpContext for Stream {
         if self.over || self.awaiting.is_some() {
             return Action::Pause;
         }
-        let new = size.saturating_sub(self.seen);
-        let chunk = host::buffer(BufferType::HttpRequestBody, self.seen, new);
-        if chunk.len() != new {
+        let chunk = host::buffer(BufferType::HttpRequestBody, 0, size);
+        if chunk.len() != size {
             return self.answer(&LocalReply::broken());
         }
-        self.seen = size;
         self.request_body(&chunk, end_of_stream)
     }
 
@@ -181,11 +178,11 @@ impl HttpContext for Stream {
         if self.over || self.awaiting.is_some() {
             return Action::Pause;
         }
-        // The API has no trailers: they end the body and go no further.
-        match host::set_headers(MapType::HttpRequestTrailers, &[]) {
-            Ok(()) => self.request_body(&[], true),
-            Err(_) => self.answer(&LocalReply::broken()),
-        }
+        let (Some(gateway), Some(exchange)) = (&self.gateway, &mut self.exchange) else {
+            return self.answer(&LocalReply::broken());
+        };
+        let reply = exchange.on_request_trailers(&mut gateway.borrow_mut(), host::now());
+        self.answer(&reply)
     }
 
     fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {

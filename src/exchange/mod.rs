@@ -7,7 +7,7 @@
 //! begin ─ [Mint ─ on_token] ─┬─ Reply ────────────────────────────────────────────────────────► Over
 //!                             ├─ Confirm ─ on_confirmation ─┐
 //!                  ┌──────────┴─ Forward ───────────────────┘
-//!                  └─► on_request_body ─┬─ Hold … Confirm ─ on_confirmation ─────────────────────┐
+//!                  └─► on_request_body ─┬─ Replace … Confirm ─ on_confirmation ──────────────────┐
 //!                                       └─ Pass ─────────────────────────────────────────────────┤
 //!                 Over ◄─ on_log ◄─ on_response_body ◄─ on_response_headers ◄────────────────────┘
 //! ```
@@ -65,12 +65,12 @@ pub enum AtRequestHeaders {
 
 /// What to do with a piece of the request's body.
 pub enum AtRequestBody {
-    /// Send it, and all that was held, upstream.
+    /// Send it as it is.
     Pass,
-    /// Hold it back.
-    Hold,
-    /// Hold it back, post the batch, and wait for [`Exchange::on_confirmation`].
-    Confirm(Post),
+    /// Send this in its place: what was held back before, and most of it.
+    Replace(Vec<u8>),
+    /// Put this in its place, hold it, post the batch, and wait for [`Exchange::on_confirmation`].
+    Confirm(Vec<u8>, Post),
     /// Answer.
     Reply(LocalReply),
 }
@@ -119,8 +119,9 @@ enum Phase {
     Minting(Mint, Box<Admitted>),
     /// The `request` entry is posted; headers wait. `more` says whether a body follows.
     ConfirmingHead { batch: u64, more: bool },
-    /// The body comes, and is held back until all of it is here and its record is acknowledged.
-    HoldingBody,
+    /// The body comes. Its last byte so far is held back until all of it has been looked at, and its record is
+    /// acknowledged where that is asked for: an API server acts on whole bodies only.
+    HoldingBody { tail: Option<u8> },
     /// The body's entry is posted; the body waits.
     ConfirmingBody { batch: u64 },
     /// The request goes upstream as it comes.
@@ -149,7 +150,7 @@ impl Exchange {
         gateway.posted(now, batch, acknowledged, jitter);
         if acknowledged {
             self.account.forwarded(now);
-            self.phase = if more { Phase::HoldingBody } else { Phase::Forwarding };
+            self.phase = if more { Phase::HoldingBody { tail: None } } else { Phase::Forwarding };
             Confirmation::Resume
         } else {
             let refusal = reply::unrecorded("the collector did not acknowledge the record of this request");
@@ -163,7 +164,7 @@ impl Exchange {
             Phase::Over => return,
             Phase::Minting(..)
             | Phase::ConfirmingHead { .. }
-            | Phase::HoldingBody
+            | Phase::HoldingBody { .. }
             | Phase::ConfirmingBody { .. } => "the stream ended before the request was forwarded",
             Phase::Forwarding => "the stream ended before a response came",
             Phase::Responding(_) => "the stream ended before the response was whole",

@@ -8,7 +8,7 @@ use super::{
 use crate::config::Delivery;
 use crate::credential::{Lookup, UpstreamToken, impersonation};
 use crate::identity::{AuthError, Identity, SignatureVerifier, attribute, require};
-use crate::kube::{Refusal, RequestHead, RequestInfo};
+use crate::kube::{Refusal, RequestHead, RequestInfo, ambiguous};
 use crate::metrics::Metric;
 use crate::record::ExchangeId;
 use chaperone_record::{Attribution, Decision, Requested, Timestamp};
@@ -144,7 +144,7 @@ impl Exchange {
         if !self.confirm {
             self.account.forwarded(now);
             if body && self.guards.need_all() {
-                self.phase = Phase::HoldingBody;
+                self.phase = Phase::HoldingBody { tail: None };
             }
             return AtRequestHeaders::Forward(headers);
         }
@@ -177,28 +177,35 @@ impl Exchange {
         if let Err(refusal) = guarded {
             return AtRequestBody::Reply(self.refuse(gateway, now, refusal));
         }
-        match self.phase {
-            Phase::HoldingBody if !end_of_stream => AtRequestBody::Hold,
-            Phase::HoldingBody if self.confirm => {
-                self.account.write_request_body(gateway, now);
-                match gateway.seal(now) {
-                    Some(post) => {
-                        self.phase = Phase::ConfirmingBody { batch: post.batch };
-                        AtRequestBody::Confirm(post)
-                    }
-                    None => AtRequestBody::Reply(self.refuse(
-                        gateway,
-                        now,
-                        reply::unrecorded("its record found no room"),
-                    )),
-                }
-            }
-            Phase::HoldingBody => {
-                self.phase = Phase::Forwarding;
-                AtRequestBody::Pass
-            }
-            _ => AtRequestBody::Pass,
+        let Phase::HoldingBody { tail } = self.phase else { return AtRequestBody::Pass };
+        let mut released = Vec::with_capacity(chunk.len().saturating_add(1));
+        released.extend(tail);
+        released.extend_from_slice(chunk);
+        if !end_of_stream {
+            self.phase = Phase::HoldingBody { tail: released.pop() };
+            return AtRequestBody::Replace(released);
         }
+        if !self.confirm {
+            self.phase = Phase::Forwarding;
+            return AtRequestBody::Replace(released);
+        }
+        self.account.write_request_body(gateway, now);
+        match gateway.seal(now) {
+            Some(post) => {
+                self.phase = Phase::ConfirmingBody { batch: post.batch };
+                AtRequestBody::Confirm(released, post)
+            }
+            None => {
+                AtRequestBody::Reply(self.refuse(gateway, now, reply::unrecorded("its record found no room")))
+            }
+        }
+    }
+
+    /// Trailers follow the body: the API has none, and what was held back could not be sent before them.
+    pub fn on_request_trailers(&mut self, gateway: &mut Gateway, now: Timestamp) -> LocalReply {
+        let refusal =
+            ambiguous("the request has trailers, which the API server does not read; leave them out");
+        self.refuse(gateway, now, refusal)
     }
 }
 

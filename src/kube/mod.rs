@@ -12,5 +12,6 @@ mod tests;
 pub use head::RequestHead;
 pub use media::Media;
 pub use query::Query;
+pub(crate) use query::ambiguous;
 pub use status::{Refusal, Status};
 pub use target::{RequestInfo, StreamKind};

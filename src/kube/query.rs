@@ -90,7 +90,7 @@ fn hex(byte: &u8) -> Option<u8> {
     char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-pub(super) fn ambiguous(why: &str) -> Refusal {
+pub(crate) fn ambiguous(why: &str) -> Refusal {
     Refusal::bad_request("request", "ambiguous", why)
 }
 

@@ -23,9 +23,15 @@ fn begin(rig: &mut Rig) -> (Exchange, Post) {
 fn hold(rig: &mut Rig) -> (Exchange, Post) {
     let (mut exchange, post) = begin(rig);
     assert!(matches!(rig.confirm(&mut exchange, &post, 200, &acknowledgement(&post)), Confirmation::Resume));
-    assert!(matches!(rig.body(&mut exchange, br#"{"kind":"ConfigMap","#, false), AtRequestBody::Hold));
+    let AtRequestBody::Replace(first) = rig.body(&mut exchange, br#"{"kind":"ConfigMap","#, false) else {
+        panic!("all but the last byte goes on")
+    };
+    assert_eq!(first, br#"{"kind":"ConfigMap""#);
     match rig.body(&mut exchange, br#""data":{"a":"1"}}"#, true) {
-        AtRequestBody::Confirm(post) => (exchange, post),
+        AtRequestBody::Confirm(rest, post) => {
+            assert_eq!(rest, br#","data":{"a":"1"}}"#);
+            (exchange, post)
+        }
         _ => panic!("the body waits for its record"),
     }
 }

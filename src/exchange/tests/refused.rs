@@ -181,11 +181,11 @@ fn bodies_are_refused_before_the_last_byte_goes_upstream() {
             let (mut exchange, begun) = rig.begin(method, path, &[("content-type", kind)]);
             let Begun::Confirm(_, post) = begun else { panic!("{name} waits") };
             rig.confirm(&mut exchange, &post, 200, &acknowledgement(&post));
-            let mut reply = None;
+            let (mut reply, mut forwarded) = (None, Vec::new());
             let mut chunks = body.as_bytes().chunks(chunk).peekable();
             while let Some(piece) = chunks.next() {
                 match rig.body(&mut exchange, piece, chunks.peek().is_none()) {
-                    AtRequestBody::Hold => {}
+                    AtRequestBody::Replace(released) => forwarded.extend(released),
                     AtRequestBody::Reply(refusal) => {
                         reply = Some(refusal);
                         break;
@@ -194,10 +194,20 @@ fn bodies_are_refused_before_the_last_byte_goes_upstream() {
                 }
             }
             let reply = reply.unwrap();
+            assert!(forwarded.len() < body.len(), "{name}: the whole body went upstream");
             assert_eq!(reply.status, *code, "{name}: {}", status(&reply));
             exchange.on_log(&mut rig.gateway, rig.now);
             let ends = rig.entries_of("end");
             assert_eq!((ends.len(), &ends[0]["outcome"]), (1, &json!("refused")), "{name}");
         }
     }
+}
+
+#[test]
+fn trailers_are_refused() {
+    let mut rig = Rig::new(json!({}));
+    let (mut exchange, _) =
+        rig.begin("POST", "/api/v1/namespaces/a/configmaps", &[("content-type", "application/json")]);
+    let reply = exchange.on_request_trailers(&mut rig.gateway, rig.now);
+    assert_eq!(reply.status, 400);
 }

@@ -158,7 +158,7 @@ impl Rig {
     /// Some of the request's body.
     pub(super) fn body(&mut self, exchange: &mut Exchange, chunk: &[u8], end: bool) -> AtRequestBody {
         let answer = exchange.on_request_body(&mut self.gateway, self.now, chunk, end);
-        if let AtRequestBody::Confirm(post) = &answer {
+        if let AtRequestBody::Confirm(_, post) = &answer {
             self.posted.borrow_mut().push(post.body.to_vec());
         }
         answer
