@@ -5,8 +5,19 @@
 pub struct Definition {
     /// Its name; Envoy puts `wasmcustom.` before it.
     pub name: &'static str,
-    /// A level rather than a count.
-    pub gauge: bool,
+    /// How its values add up.
+    pub kind: Kind,
+}
+
+/// How a metric's values add up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A count that only grows.
+    Counter,
+    /// A level; the host shows the sum over all workers.
+    Gauge,
+    /// A distribution.
+    Histogram,
 }
 
 macro_rules! metrics {
@@ -16,10 +27,11 @@ macro_rules! metrics {
         pub enum Metric { $($(#[$doc])* $variant,)* }
 
         /// All metrics, in the order of [`Metric`].
-        pub const METRICS: &[Definition] = &[$(Definition { name: $name, gauge: metrics!(@ $kind) },)*];
+        pub const METRICS: &[Definition] = &[$(Definition { name: $name, kind: metrics!(@ $kind) },)*];
     };
-    (@ counter) => { false };
-    (@ gauge) => { true };
+    (@ counter) => { Kind::Counter };
+    (@ gauge) => { Kind::Gauge };
+    (@ histogram) => { Kind::Histogram };
 }
 
 metrics! {
@@ -97,6 +109,14 @@ metrics! {
     EntriesDropped counter "chaperone_entries_dropped_total";
     /// Posts to the collector.
     Posts counter "chaperone_posts_total";
+    /// Of these, those that were posts of a batch posted before.
+    PostsRetried counter "chaperone_posts_retried_total";
+    /// Bytes of all posts' bodies.
+    PostedBytes counter "chaperone_posted_bytes_total";
+    /// Milliseconds from a batch's sealing to its acknowledgement.
+    AcknowledgedAfter histogram "chaperone_acknowledged_milliseconds";
+    /// Age in milliseconds of what has waited longest in the outbox, looked at ten times a second.
+    OutboxAge histogram "chaperone_outbox_age_milliseconds";
     /// Posts that were not acknowledged.
     PostsFailed counter "chaperone_posts_failed_total";
     /// Key fetches (discovery and JWK sets).
@@ -153,13 +173,21 @@ impl Metric {
     }
 }
 
-/// Counts since they were last taken.
+/// Samples of distributions that are kept until they are taken; more are not worth the memory.
+const MOST_SAMPLES: usize = 1024;
+
+/// What was counted since it was last taken.
 #[derive(Clone, Debug)]
-pub struct Metrics([u64; METRICS.len()]);
+pub struct Metrics {
+    values: [u64; METRICS.len()],
+    samples: Vec<(Metric, u64)>,
+}
+
+// === impl Metrics ===
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self([0; METRICS.len()])
+        Self { values: [0; METRICS.len()], samples: Vec::new() }
     }
 }
 
@@ -171,20 +199,28 @@ impl Metrics {
 
     /// Counts several.
     pub fn add(&mut self, metric: Metric, by: u64) {
-        if let Some(value) = self.0.get_mut(metric as usize) {
+        if let Some(value) = self.values.get_mut(metric as usize) {
             *value = value.saturating_add(by);
         }
     }
 
     /// Sets a gauge.
     pub fn set(&mut self, metric: Metric, to: u64) {
-        if let Some(value) = self.0.get_mut(metric as usize) {
+        if let Some(value) = self.values.get_mut(metric as usize) {
             *value = to;
         }
     }
 
-    /// Hands out the values and starts again from zero.
-    pub fn take(&mut self) -> [u64; METRICS.len()] {
-        std::mem::replace(&mut self.0, [0; METRICS.len()])
+    /// Adds a sample to a distribution.
+    pub fn observe(&mut self, metric: Metric, value: u64) {
+        if self.samples.len() < MOST_SAMPLES {
+            self.samples.push((metric, value));
+        }
+    }
+
+    /// Hands out counts, levels and samples, and starts again.
+    pub fn take(&mut self) -> ([u64; METRICS.len()], Vec<(Metric, u64)>) {
+        let Self { values, samples } = std::mem::take(self);
+        (values, samples)
     }
 }

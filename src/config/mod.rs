@@ -30,7 +30,7 @@ pub use check::Problem;
 pub use credential::{Credential, FromEnv, MintRule, TokenRequest};
 pub use duration::parse_duration;
 pub use masking::{APPLY_TO, CustomPattern, MaskedResource, Masking, PATTERNS, Patterns};
-pub use recording::{Collector, Delivery, GroupResources, Level, Limits, Recording, RecordingRule};
+pub use recording::{Collector, Delivery, GroupResources, Level, Limits, OnFull, Recording, RecordingRule};
 pub use secret::Secret;
 
 use serde::Deserialize;

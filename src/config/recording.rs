@@ -54,6 +54,12 @@ pub(super) const FIELDS: &[Field] = &[
         "Where records go.",
     ),
     required("signingKey", &FROM_ENV, "Ed25519 private key: PKCS#8 PEM, or its DER in base64."),
+    optional(
+        "onFull",
+        &Shape::OneOf(&["refuse", "gap"]),
+        "\"refuse\"",
+        "What happens while the outbox is full: new exchanges are refused (503), or go on without a record and a `gap` entry counts them. Confirmed ones are refused either way.",
+    ),
     optional("rules", &Shape::List(&RULE, 1000), "see the examples", "The first that matches decides."),
     optional(
         "limits",
@@ -96,12 +102,26 @@ pub struct Recording {
     pub collector: Collector,
     /// Signs every batch.
     pub signing_key: FromEnv,
+    /// What happens while the outbox is full.
+    #[serde(default)]
+    pub on_full: OnFull,
     /// The first that matches decides.
     #[serde(default = "default_rules")]
     pub rules: Vec<RecordingRule>,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// See [`Recording::on_full`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFull {
+    /// New exchanges get 503.
+    #[default]
+    Refuse,
+    /// They go on, and a `gap` entry says how many entries were lost.
+    Gap,
 }
 
 /// Where records go.

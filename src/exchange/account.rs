@@ -25,6 +25,8 @@ pub(super) struct Account {
     content_type: String,
     /// The request's body is in a `request` entry or in pieces already.
     body_written: bool,
+    /// An entry found no room.
+    lost: bool,
 }
 
 impl Account {
@@ -40,6 +42,7 @@ impl Account {
             secret: false,
             content_type: String::new(),
             body_written: false,
+            lost: false,
         }
     }
 
@@ -91,6 +94,15 @@ impl Account {
         }
     }
 
+    fn write(&mut self, gateway: &mut Gateway, now: Timestamp, entry: &[u8]) {
+        self.lost |= !gateway.write(now, entry);
+    }
+
+    /// Whether all that was written found room. Where not, no acknowledgement can stand for it.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.lost
+    }
+
     /// Writes the `request` entry: what arrived and what was decided.
     pub(super) fn write_head(&mut self, gateway: &mut Gateway, now: Timestamp) {
         let Some(requested) = self.requested.take() else { return };
@@ -102,7 +114,7 @@ impl Account {
             request_digest: None,
             timing: self.timing,
         }));
-        gateway.write(now, &encode(&entry, None, None));
+        self.write(gateway, now, &encode(&entry, None, None));
     }
 
     /// Writes the second `request` entry: the whole body.
@@ -119,7 +131,7 @@ impl Account {
             request_digest: self.request_body.digest(),
             timing: self.timing,
         }));
-        gateway.write(now, &encode(&entry, object.as_ref(), None));
+        self.write(gateway, now, &encode(&entry, object.as_ref(), None));
         self.body_written = true;
     }
 
@@ -147,7 +159,7 @@ impl Account {
             data: piece.data,
             encoding: piece.encoding,
         });
-        gateway.write(now, &encode(&entry, None, None));
+        self.write(gateway, now, &encode(&entry, None, None));
     }
 
     /// The filter refused: before anything went upstream, or in place of a response that could not be masked.
@@ -267,6 +279,6 @@ impl Account {
                 object.as_ref(),
             ),
         };
-        gateway.write(now, &bytes);
+        self.write(gateway, now, &bytes);
     }
 }

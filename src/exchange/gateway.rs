@@ -2,7 +2,7 @@
 
 use super::callout::{Answer, Callout, Purpose};
 use crate::access::{AccessPolicy, Guards, RecordingPolicy};
-use crate::config::{Collector, FilterConfig, Problem};
+use crate::config::{Collector, FilterConfig, OnFull, Problem};
 use crate::credential::{Credentials, Mint, UpstreamToken};
 use crate::identity::Authenticator;
 use crate::kube::{Media, Refusal};
@@ -97,13 +97,24 @@ impl Gateway {
             }
         }
         for post in self.outbox.poll(now) {
-            self.metrics.count(Metric::Posts);
             callouts.push(self.post(&post));
+            self.count_post(&post);
         }
         self.metrics.set(Metric::StaleIssuers, self.authenticator.stale_issuers(now) as u64);
         self.metrics.set(Metric::OutboxBytes, self.outbox.bytes() as u64);
+        if let Some(oldest) = self.outbox.oldest() {
+            self.metrics.observe(Metric::OutboxAge, millis_between(oldest, now));
+        }
         self.metrics.set(Metric::OutboxBatches, self.outbox.unacknowledged() as u64);
         callouts
+    }
+
+    fn count_post(&mut self, post: &Post) {
+        self.metrics.count(Metric::Posts);
+        self.metrics.add(Metric::PostedBytes, post.body.len() as u64);
+        if post.attempts > 0 {
+            self.metrics.count(Metric::PostsRetried);
+        }
     }
 
     /// The answer to something [`Gateway::on_tick`] asked for. Gives what an operator should read in the log.
@@ -193,22 +204,23 @@ impl Gateway {
         self.metrics.count(Metric::refused(refusal.code));
     }
 
-    /// Whether there is room for the record of another exchange.
+    /// Whether another exchange may begin: there is room for its record, or a gap may tell of it.
     pub(super) fn has_room(&self) -> bool {
-        self.outbox.has_room()
+        self.config.recording.on_full == OnFull::Gap || self.outbox.has_room()
     }
 
-    /// Puts an entry into the outbox. Where there is no room it is counted, and a `gap` entry will say so.
-    pub(super) fn write(&mut self, now: Timestamp, entry: &[u8]) {
+    /// Puts an entry into the outbox. Where there is no room, which it answers, a `gap` entry will say so.
+    pub(super) fn write(&mut self, now: Timestamp, entry: &[u8]) -> bool {
         let taken = self.outbox.push(now, entry).is_ok();
         self.metrics.count(if taken { Metric::Entries } else { Metric::EntriesDropped });
+        taken
     }
 
     /// Seals what is pending for a stream to post itself.
     pub(super) fn seal(&mut self, now: Timestamp) -> Option<Post> {
         let post = self.outbox.seal(now);
-        if post.is_some() {
-            self.metrics.count(Metric::Posts);
+        if let Some(post) = &post {
+            self.count_post(post);
         }
         post
     }
@@ -216,7 +228,9 @@ impl Gateway {
     /// How a post ended.
     pub(super) fn posted(&mut self, now: Timestamp, batch: u64, acknowledged: bool, jitter: u64) {
         if acknowledged {
-            self.outbox.acknowledged(batch);
+            if let Some(sealed) = self.outbox.acknowledged(batch) {
+                self.metrics.observe(Metric::AcknowledgedAfter, millis_between(sealed, now));
+            }
         } else {
             self.metrics.count(Metric::PostsFailed);
             self.outbox.failed(now, batch, jitter);
@@ -276,4 +290,8 @@ impl Gateway {
             .flatten()
             .any(|source| source.header.as_ref().is_some_and(|header| header.as_bytes() == name))
     }
+}
+
+fn millis_between(from: Timestamp, to: Timestamp) -> u64 {
+    to.micros().saturating_sub(from.micros()) / 1000
 }

@@ -10,7 +10,7 @@ use crate::credential::{Lookup, UpstreamToken, impersonation};
 use crate::identity::{AuthError, Identity, SignatureVerifier, attribute, require};
 use crate::kube::{Refusal, RequestHead, RequestInfo, ambiguous};
 use crate::metrics::Metric;
-use crate::record::ExchangeId;
+use crate::record::{ExchangeId, Post};
 use chaperone_record::{Attribution, Decision, Requested, Timestamp};
 use std::rc::Rc;
 
@@ -149,18 +149,22 @@ impl Exchange {
             return AtRequestHeaders::Forward(headers);
         }
         self.account.write_head(gateway, now);
-        match gateway.seal(now) {
+        match self.seal(gateway, now) {
             Some(post) => {
                 self.phase = Phase::ConfirmingHead { batch: post.batch, more: body };
                 AtRequestHeaders::Confirm(headers, post)
             }
-            // The outbox took nothing: the entry did not fit.
             None => AtRequestHeaders::Reply(self.refuse(
                 gateway,
                 now,
                 reply::unrecorded("its record found no room"),
             )),
         }
+    }
+
+    /// Seals what was written into a batch whose acknowledgement stands for it; none where some of it found no room.
+    fn seal(&self, gateway: &mut Gateway, now: Timestamp) -> Option<Post> {
+        if self.account.is_whole() { gateway.seal(now) } else { None }
     }
 
     /// Some of the request's body is here.
@@ -190,7 +194,7 @@ impl Exchange {
             return AtRequestBody::Replace(released);
         }
         self.account.write_request_body(gateway, now);
-        match gateway.seal(now) {
+        match self.seal(gateway, now) {
             Some(post) => {
                 self.phase = Phase::ConfirmingBody { batch: post.batch };
                 AtRequestBody::Confirm(released, post)

@@ -63,7 +63,12 @@ impl Chain {
         body.extend_from_slice(head.as_bytes());
         body.extend_from_slice(entries);
         body.extend_from_slice(b"]}");
-        let post = Post { batch: self.next, signature: self.key.sign(&body).into(), body: Rc::from(body) };
+        let post = Post {
+            attempts: 0,
+            batch: self.next,
+            signature: self.key.sign(&body).into(),
+            body: Rc::from(body),
+        };
         self.previous = hex(&hmac_sha256::Hash::hash(&post.body));
         self.next = self.next.saturating_add(1);
         post

@@ -21,6 +21,8 @@ pub struct Post {
     pub body: Rc<[u8]>,
     /// The detached JWS over them.
     pub signature: Rc<str>,
+    /// How often it was posted before.
+    pub attempts: u32,
 }
 
 /// The outbox cannot take more.
@@ -45,7 +47,7 @@ pub struct Outbox {
 struct Batch {
     post: Post,
     state: State,
-    attempts: u32,
+    sealed: Timestamp,
 }
 
 enum State {
@@ -115,11 +117,11 @@ impl Outbox {
         if !self.pending.is_empty()
             && self.pending.len().saturating_add(entry.len()) > self.limits.batch_bytes
         {
-            self.seal_pending(State::Due(now));
+            self.seal_pending(now, State::Due(now));
         }
         self.append(now, entry);
         if self.pending.len() >= self.limits.batch_bytes {
-            self.seal_pending(State::Due(now));
+            self.seal_pending(now, State::Due(now));
         }
         Ok(())
     }
@@ -141,7 +143,7 @@ impl Outbox {
         self.pending_since.get_or_insert(now);
     }
 
-    fn seal_pending(&mut self, state: State) -> Option<Post> {
+    fn seal_pending(&mut self, now: Timestamp, state: State) -> Option<Post> {
         if self.pending.is_empty() {
             return None;
         }
@@ -149,7 +151,7 @@ impl Outbox {
         let entries = std::mem::take(&mut self.pending);
         let post = self.chain.seal(&entries);
         self.batch_bytes = self.batch_bytes.saturating_add(post.body.len());
-        self.batches.insert(post.batch, Batch { post: post.clone(), state, attempts: 0 });
+        self.batches.insert(post.batch, Batch { post: post.clone(), state, sealed: now });
         Some(post)
     }
 
@@ -157,7 +159,7 @@ impl Outbox {
     /// [`Outbox::acknowledged`] or [`Outbox::failed`].
     pub fn seal(&mut self, now: Timestamp) -> Option<Post> {
         let lost = self.lost_at(now);
-        self.seal_pending(State::InFlight(lost))
+        self.seal_pending(now, State::InFlight(lost))
     }
 
     /// When a post begun now is taken for lost: its time-out and some time for the callback to come.
@@ -169,13 +171,14 @@ impl Outbox {
     pub fn poll(&mut self, now: Timestamp) -> Vec<Post> {
         let old = |since: Timestamp| now >= since.later(self.limits.flush_interval);
         if self.pending_since.is_some_and(old) {
-            self.seal_pending(State::Due(now));
+            self.seal_pending(now, State::Due(now));
         }
         let lost = self.lost_at(now);
         let mut in_flight: usize = 0;
         for batch in self.batches.values_mut() {
             if let State::InFlight(until) = batch.state {
                 if now >= until {
+                    batch.post.attempts = batch.post.attempts.saturating_add(1);
                     batch.state = State::Due(now);
                 } else {
                     in_flight = in_flight.saturating_add(1);
@@ -196,11 +199,16 @@ impl Outbox {
         posts
     }
 
-    /// The collector holds the batch.
-    pub fn acknowledged(&mut self, batch: u64) {
-        if let Some(done) = self.batches.remove(&batch) {
-            self.batch_bytes = self.batch_bytes.saturating_sub(done.post.body.len());
-        }
+    /// The collector holds the batch. Gives when it was sealed; none where that was said before.
+    pub fn acknowledged(&mut self, batch: u64) -> Option<Timestamp> {
+        let done = self.batches.remove(&batch)?;
+        self.batch_bytes = self.batch_bytes.saturating_sub(done.post.body.len());
+        Some(done.sealed)
+    }
+
+    /// Since when what has waited longest is here; none where nothing waits.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        self.batches.first_key_value().map(|(_, batch)| batch.sealed).or(self.pending_since)
     }
 
     /// A post failed; it is posted again after a pause that doubles up to a bound. `jitter` is any random number: it
@@ -208,11 +216,11 @@ impl Outbox {
     pub fn failed(&mut self, now: Timestamp, batch: u64, jitter: u64) {
         let Some(batch) = self.batches.get_mut(&batch) else { return };
         let pause = FIRST_RETRY
-            .saturating_mul(1u32.checked_shl(batch.attempts.min(16)).unwrap_or(u32::MAX))
+            .saturating_mul(1u32.checked_shl(batch.post.attempts.min(16)).unwrap_or(u32::MAX))
             .min(LAST_RETRY);
         let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX).max(1);
         let spread = jitter.checked_rem(half).unwrap_or(0);
-        batch.attempts = batch.attempts.saturating_add(1);
+        batch.post.attempts = batch.post.attempts.saturating_add(1);
         batch.state = State::Due(now.later(Duration::from_micros(half.saturating_add(spread))));
     }
 }

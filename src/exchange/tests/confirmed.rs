@@ -4,7 +4,7 @@
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::rig::{Begun, Rig, acknowledgement, header, status};
-use crate::exchange::{AtRequestBody, Confirmation, Exchange};
+use crate::exchange::{Answer, AtRequestBody, Confirmation, Exchange, Purpose};
 use crate::record::Post;
 use serde_json::{Value, json};
 
@@ -158,4 +158,47 @@ fn a_full_outbox_refuses_before_anything_is_forwarded() {
     };
     assert_eq!(refused.status, 503);
     assert!(status(&refused)["message"].as_str().unwrap().contains("outbox"));
+}
+
+#[test]
+fn where_gaps_are_wanted_a_full_outbox_lets_reads_go_on_and_counts_what_is_lost() {
+    let recording = json!({"onFull": "gap", "limits": {"outboxBytes": 1_048_576}});
+    let mut rig = Rig::new(json!({"recording": recording}));
+    let agent = "x".repeat(500);
+    let read = |rig: &mut Rig| {
+        let (mut exchange, begun) = rig.begin("GET", "/api/v1/pods", &[("user-agent", &agent)]);
+        assert!(matches!(begun, Begun::Forward(_)));
+        exchange.on_log(&mut rig.gateway, rig.now);
+    };
+    (0..2000).for_each(|_| read(&mut rig));
+    let (_, begun) =
+        rig.begin("POST", CONFIGMAPS, &[JSON[0], ("user-agent", &agent), ("x-agent-model", &agent)]);
+    match begun {
+        Begun::Reply(reply) => assert_eq!(reply.status, 503, "{}", status(&reply)),
+        Begun::Confirm(_, post) => panic!("confirmed by {} bytes", post.body.len()),
+        _ => panic!("a write is confirmed"),
+    }
+    for callout in rig.gateway.on_tick(rig.now) {
+        let Purpose::Batch(batch) = callout.purpose else { continue };
+        let recorder: Value = serde_json::from_slice(&callout.body).unwrap();
+        let body = json!({"recorder": recorder["recorder"], "batch": batch}).to_string().into_bytes();
+        rig.gateway.on_answer(rig.now, 0, callout.purpose, &Answer { status: Some(200), body });
+    }
+    read(&mut rig);
+    let gaps = rig.entries_of("gap");
+    assert_eq!(gaps.len(), 1);
+    assert!(gaps[0]["entries"].as_u64().unwrap() > 500, "{gaps:?}");
+}
+
+#[test]
+fn a_body_whose_record_finds_no_room_is_not_confirmed_by_what_else_is_posted() {
+    let mut rig = Rig::new(json!({"recording": {"limits": {"outboxBytes": 1_048_576}}}));
+    let (mut exchange, post) = begin(&mut rig);
+    rig.confirm(&mut exchange, &post, 200, &acknowledgement(&post));
+    let chunk = [b'x'; 200_000];
+    for _ in 0..6 {
+        assert!(matches!(rig.body(&mut exchange, &chunk, false), AtRequestBody::Replace(_)));
+    }
+    let AtRequestBody::Reply(reply) = rig.body(&mut exchange, b"}", true) else { panic!("it was confirmed") };
+    assert_eq!(reply.status, 503);
 }
