@@ -17,8 +17,8 @@ const MOST_ANSWER: usize = 64 << 10;
 pub(super) struct Stream {
     gateway: Option<Shared>,
     exchange: Option<Exchange>,
-    /// The callout whose answer the stream waits for, by its token.
-    awaiting: Option<(u32, Awaited)>,
+    /// The callouts whose answers the stream waits for, by their tokens.
+    awaiting: Vec<(u32, Awaited)>,
     /// Set once the filter has answered or reset: nothing more may be done with the stream.
     over: bool,
 }
@@ -34,7 +34,7 @@ enum Awaited {
 
 impl Stream {
     pub(super) fn new(gateway: Option<Shared>) -> Self {
-        Self { gateway, exchange: None, awaiting: None, over: false }
+        Self { gateway, exchange: None, awaiting: Vec::new(), over: false }
     }
 
     fn answer(&mut self, reply: &LocalReply) -> Action {
@@ -43,17 +43,20 @@ impl Stream {
         Action::Pause
     }
 
-    /// Posts the batch; where that is not even possible, the confirmation has failed at once.
-    fn confirm(&mut self, post: &Post) -> Action {
+    /// Posts the batches; where that is not even possible, the confirmation has failed at once.
+    fn confirm(&mut self, posts: &[Post]) -> Action {
         let Some(gateway) = self.gateway.clone() else { return self.answer(&LocalReply::broken()) };
-        let callout = gateway.borrow().post(post);
-        match host::dispatch(&callout) {
-            Some(token) => {
-                self.awaiting = Some((token, Awaited::Acknowledgement(post.batch)));
-                Action::Pause
+        for post in posts {
+            let callout = gateway.borrow().post(post);
+            match host::dispatch(&callout) {
+                Some(token) => self.awaiting.push((token, Awaited::Acknowledgement(post.batch))),
+                None => {
+                    self.answered(post.batch, None, &[]);
+                    break;
+                }
             }
-            None => self.answered(post.batch, None, &[]),
         }
+        Action::Pause
     }
 
     /// The collector's answer to a post, or none.
@@ -65,6 +68,7 @@ impl Stream {
         let (now, jitter) = (host::now(), host::jitter());
         let next = exchange.on_confirmation(&mut gateway.borrow_mut(), now, jitter, batch, acknowledged);
         match next {
+            Confirmation::Wait => Action::Pause,
             Confirmation::Resume => Action::Continue,
             Confirmation::Reply(reply) => self.answer(&reply),
         }
@@ -74,7 +78,7 @@ impl Stream {
     fn mint(&mut self, callout: &Callout) -> Action {
         match host::dispatch(callout) {
             Some(token) => {
-                self.awaiting = Some((token, Awaited::Token));
+                self.awaiting.push((token, Awaited::Token));
                 Action::Pause
             }
             None => self.granted(&Answer::NONE),
@@ -87,7 +91,7 @@ impl Stream {
             return self.answer(&LocalReply::broken());
         };
         let next = exchange.on_token(&mut gateway.borrow_mut(), host::now(), answer);
-        self.request_headers(next)
+        next.map_or(Action::Pause, |next| self.request_headers(next))
     }
 
     fn request_headers(&mut self, next: AtRequestHeaders) -> Action {
@@ -98,7 +102,7 @@ impl Stream {
                 self.answer(&LocalReply::broken())
             }
             AtRequestHeaders::Forward(_) => Action::Continue,
-            AtRequestHeaders::Confirm(_, post) => self.confirm(&post),
+            AtRequestHeaders::Confirm(_, posts) => self.confirm(&posts),
             AtRequestHeaders::Mint(callout) => self.mint(&callout),
             AtRequestHeaders::Reply(reply) => self.answer(&reply),
         }
@@ -116,7 +120,7 @@ impl Stream {
                 self.answer(&LocalReply::broken())
             }
             AtRequestBody::Pass | AtRequestBody::Replace(_) => Action::Continue,
-            AtRequestBody::Confirm(_, post) => self.confirm(&post),
+            AtRequestBody::Confirm(_, posts) => self.confirm(&posts),
             AtRequestBody::Reply(reply) => self.answer(&reply),
         }
     }
@@ -135,7 +139,8 @@ impl Stream {
 
 impl Context for Stream {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _trailers: usize) {
-        let Some((_, awaited)) = self.awaiting.take_if(|(expected, _)| *expected == token) else { return };
+        let Some(at) = self.awaiting.iter().position(|(expected, _)| *expected == token) else { return };
+        let (_, awaited) = self.awaiting.swap_remove(at);
         let (status, body) = host::answer(headers, body, MOST_ANSWER);
         let action = match awaited {
             Awaited::Acknowledgement(batch) => self.answered(batch, status, &body),
@@ -164,7 +169,7 @@ impl HttpContext for Stream {
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        if self.over || self.awaiting.is_some() {
+        if self.over || !self.awaiting.is_empty() {
             return Action::Pause;
         }
         let chunk = host::buffer(BufferType::HttpRequestBody, 0, size);
@@ -175,7 +180,7 @@ impl HttpContext for Stream {
     }
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
-        if self.over || self.awaiting.is_some() {
+        if self.over || !self.awaiting.is_empty() {
             return Action::Pause;
         }
         let (Some(gateway), Some(exchange)) = (&self.gateway, &mut self.exchange) else {

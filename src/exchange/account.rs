@@ -25,6 +25,8 @@ pub(super) struct Account {
     content_type: String,
     /// The request's body is in a `request` entry or in pieces already.
     body_written: bool,
+    /// The first batch that may hold an entry of this exchange which is not acknowledged yet; none before there is one.
+    since: Option<u64>,
     /// An entry found no room.
     lost: bool,
 }
@@ -42,6 +44,7 @@ impl Account {
             secret: false,
             content_type: String::new(),
             body_written: false,
+            since: None,
             lost: false,
         }
     }
@@ -95,12 +98,15 @@ impl Account {
     }
 
     fn write(&mut self, gateway: &mut Gateway, now: Timestamp, entry: &[u8]) {
+        self.since.get_or_insert(gateway.next_batch());
         self.lost |= !gateway.write(now, entry);
     }
 
-    /// Whether all that was written found room. Where not, no acknowledgement can stand for it.
-    pub(super) fn is_whole(&self) -> bool {
-        !self.lost
+    /// From which batch on an acknowledgement is needed for what was written so far, all of it being in the outbox; none
+    /// where some of it found no room. What is written from now on counts anew.
+    pub(super) fn whole_since(&mut self) -> Option<u64> {
+        let since = self.since.take();
+        if self.lost { None } else { since }
     }
 
     /// Writes the `request` entry: what arrived and what was decided.

@@ -216,13 +216,18 @@ impl Gateway {
         taken
     }
 
-    /// Seals what is pending for a stream to post itself.
-    pub(super) fn seal(&mut self, now: Timestamp) -> Option<Post> {
-        let post = self.outbox.seal(now);
-        if let Some(post) = &post {
+    /// The batch that the next entry will be in, or one after it.
+    pub(super) fn next_batch(&self) -> u64 {
+        self.outbox.next_batch()
+    }
+
+    /// Seals what is pending and gives, from that batch on, what is not acknowledged yet, for a stream to post itself.
+    pub(super) fn seal(&mut self, now: Timestamp, since: u64) -> Vec<Post> {
+        let posts = self.outbox.seal(now, since);
+        for post in &posts {
             self.count_post(post);
         }
-        post
+        posts
     }
 
     /// How a post ended.

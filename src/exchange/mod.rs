@@ -34,6 +34,7 @@ use body_guard::BodyGuards;
 use chaperone_record::Timestamp;
 use request::Admitted;
 use response::ResponseBody;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::kube::RequestInfo;
@@ -55,8 +56,9 @@ pub struct Arrival {
 pub enum AtRequestHeaders {
     /// Send these upstream.
     Forward(Vec<Header>),
-    /// Set these, post the batch, and wait for [`Exchange::on_confirmation`] before anything goes upstream.
-    Confirm(Vec<Header>, Post),
+    /// Set these, post the batches, and tell each answer to [`Exchange::on_confirmation`]; until that says so nothing goes
+    /// upstream.
+    Confirm(Vec<Header>, Vec<Post>),
     /// Send this, which asks for an upstream token, and wait for [`Exchange::on_token`] before anything goes upstream.
     Mint(Callout),
     /// Answer.
@@ -69,14 +71,16 @@ pub enum AtRequestBody {
     Pass,
     /// Send this in its place: what was held back before, and most of it.
     Replace(Vec<u8>),
-    /// Put this in its place, hold it, post the batch, and wait for [`Exchange::on_confirmation`].
-    Confirm(Vec<u8>, Post),
+    /// Put this in its place, hold it, post the batches, and tell each answer to [`Exchange::on_confirmation`].
+    Confirm(Vec<u8>, Vec<Post>),
     /// Answer.
     Reply(LocalReply),
 }
 
 /// What to do once a confirmation came, or did not.
 pub enum Confirmation {
+    /// Nothing: other batches are still to be acknowledged, or nobody waits for this one any more.
+    Wait,
     /// Let the request go on.
     Resume,
     /// Answer.
@@ -117,13 +121,12 @@ pub struct Exchange {
 enum Phase {
     /// An upstream token is asked for; headers wait.
     Minting(Mint, Box<Admitted>),
-    /// The `request` entry is posted; headers wait. `more` says whether a body follows.
-    ConfirmingHead { batch: u64, more: bool },
+    /// What was written down of the request is posted, in these batches; headers or body wait. `more` says whether a body
+    /// follows.
+    Confirming { batches: BTreeSet<u64>, more: bool },
     /// The body comes. Its last byte so far is held back until all of it has been looked at, and its record is
     /// acknowledged where that is asked for: an API server acts on whole bodies only.
     HoldingBody { tail: Option<u8> },
-    /// The body's entry is posted; the body waits.
-    ConfirmingBody { batch: u64 },
     /// The request goes upstream as it comes.
     Forwarding,
     /// The response goes to the agent as it comes.
@@ -133,7 +136,7 @@ enum Phase {
 }
 
 impl Exchange {
-    /// The answer to the post whose batch the exchange waits for. `jitter` is any random number.
+    /// The answer to one of the posts that the exchange waits for. `jitter` is any random number.
     pub fn on_confirmation(
         &mut self,
         gateway: &mut Gateway,
@@ -142,30 +145,31 @@ impl Exchange {
         batch: u64,
         acknowledged: bool,
     ) -> Confirmation {
-        let more = match self.phase {
-            Phase::ConfirmingHead { batch: expected, more } if expected == batch => more,
-            Phase::ConfirmingBody { batch: expected } if expected == batch => false,
-            _ => return Confirmation::Reply(LocalReply::broken()),
-        };
         gateway.posted(now, batch, acknowledged, jitter);
-        if acknowledged {
-            self.account.forwarded(now);
-            self.phase = if more { Phase::HoldingBody { tail: None } } else { Phase::Forwarding };
-            Confirmation::Resume
-        } else {
-            let refusal = reply::unrecorded("the collector did not acknowledge the record of this request");
-            Confirmation::Reply(self.refuse(gateway, now, refusal))
+        let Phase::Confirming { batches, more } = &mut self.phase else { return Confirmation::Wait };
+        if !batches.contains(&batch) {
+            return Confirmation::Wait;
         }
+        if !acknowledged {
+            let refusal = reply::unrecorded("the collector did not acknowledge the record of this request");
+            return Confirmation::Reply(self.refuse(gateway, now, refusal));
+        }
+        batches.remove(&batch);
+        if !batches.is_empty() {
+            return Confirmation::Wait;
+        }
+        self.phase = if *more { Phase::HoldingBody { tail: None } } else { Phase::Forwarding };
+        self.account.forwarded(now);
+        Confirmation::Resume
     }
 
     /// The stream is over, for whatever reason: what was not written down yet is.
     pub fn on_log(&mut self, gateway: &mut Gateway, now: Timestamp) {
         let reason = match &self.phase {
             Phase::Over => return,
-            Phase::Minting(..)
-            | Phase::ConfirmingHead { .. }
-            | Phase::HoldingBody { .. }
-            | Phase::ConfirmingBody { .. } => "the stream ended before the request was forwarded",
+            Phase::Minting(..) | Phase::Confirming { .. } | Phase::HoldingBody { .. } => {
+                "the stream ended before the request was forwarded"
+            }
             Phase::Forwarding => "the stream ended before a response came",
             Phase::Responding(_) => "the stream ended before the response was whole",
         };

@@ -12,6 +12,7 @@ use crate::kube::{Refusal, RequestHead, RequestInfo, ambiguous};
 use crate::metrics::Metric;
 use crate::record::{ExchangeId, Post};
 use chaperone_record::{Attribution, Decision, Requested, Timestamp};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// A request on its way through the stages: each fills in what it found out, and a refusal at any of them is written
@@ -103,15 +104,23 @@ impl Exchange {
         }
     }
 
-    /// The answer to the callout that asked for an upstream token.
-    pub fn on_token(&mut self, gateway: &mut Gateway, now: Timestamp, answer: &Answer) -> AtRequestHeaders {
+    /// The answer to the callout that asked for an upstream token; none where nobody waits for it any more.
+    pub fn on_token(
+        &mut self,
+        gateway: &mut Gateway,
+        now: Timestamp,
+        answer: &Answer,
+    ) -> Option<AtRequestHeaders> {
+        if !matches!(self.phase, Phase::Minting(..)) {
+            return None;
+        }
         let Phase::Minting(mint, admitted) = std::mem::replace(&mut self.phase, Phase::Forwarding) else {
-            return AtRequestHeaders::Reply(LocalReply::broken());
+            return None;
         };
-        match gateway.minted(now, &mint, answer) {
+        Some(match gateway.minted(now, &mint, answer) {
             Ok(token) => self.release_head(gateway, now, &admitted, token),
             Err(refusal) => AtRequestHeaders::Reply(self.refuse(gateway, now, refusal)),
-        }
+        })
     }
 
     /// The request may go upstream: rewrites its headers and, where delivery is Confirmed, has its record confirmed first.
@@ -149,22 +158,26 @@ impl Exchange {
             return AtRequestHeaders::Forward(headers);
         }
         self.account.write_head(gateway, now);
-        match self.seal(gateway, now) {
-            Some(post) => {
-                self.phase = Phase::ConfirmingHead { batch: post.batch, more: body };
-                AtRequestHeaders::Confirm(headers, post)
-            }
-            None => AtRequestHeaders::Reply(self.refuse(
-                gateway,
-                now,
-                reply::unrecorded("its record found no room"),
-            )),
+        match self.seal(gateway, now, body) {
+            Some(posts) => AtRequestHeaders::Confirm(headers, posts),
+            None => AtRequestHeaders::Reply(self.no_room(gateway, now)),
         }
     }
 
-    /// Seals what was written into a batch whose acknowledgement stands for it; none where some of it found no room.
-    fn seal(&self, gateway: &mut Gateway, now: Timestamp) -> Option<Post> {
-        if self.account.is_whole() { gateway.seal(now) } else { None }
+    /// Seals what was written down of the request. Gives the batches whose acknowledgement stands for it; none where some of
+    /// it found no room.
+    fn seal(&mut self, gateway: &mut Gateway, now: Timestamp, more: bool) -> Option<Vec<Post>> {
+        let posts = gateway.seal(now, self.account.whole_since()?);
+        let batches: BTreeSet<u64> = posts.iter().map(|post| post.batch).collect();
+        if batches.is_empty() {
+            return None;
+        }
+        self.phase = Phase::Confirming { batches, more };
+        Some(posts)
+    }
+
+    fn no_room(&mut self, gateway: &mut Gateway, now: Timestamp) -> LocalReply {
+        self.refuse(gateway, now, reply::unrecorded("its record found no room"))
     }
 
     /// Some of the request's body is here.
@@ -194,14 +207,9 @@ impl Exchange {
             return AtRequestBody::Replace(released);
         }
         self.account.write_request_body(gateway, now);
-        match self.seal(gateway, now) {
-            Some(post) => {
-                self.phase = Phase::ConfirmingBody { batch: post.batch };
-                AtRequestBody::Confirm(released, post)
-            }
-            None => {
-                AtRequestBody::Reply(self.refuse(gateway, now, reply::unrecorded("its record found no room")))
-            }
+        match self.seal(gateway, now, false) {
+            Some(posts) => AtRequestBody::Confirm(released, posts),
+            None => AtRequestBody::Reply(self.no_room(gateway, now)),
         }
     }
 

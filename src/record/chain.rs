@@ -37,6 +37,11 @@ impl Chain {
         &self.recorder
     }
 
+    /// The number of the batch to be sealed next.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
     /// The `open` entry, once.
     pub(super) fn open(&mut self, now: Timestamp) -> Option<Vec<u8>> {
         let opening = self.opening.take()?;

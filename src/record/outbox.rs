@@ -120,9 +120,6 @@ impl Outbox {
             self.seal_pending(now, State::Due(now));
         }
         self.append(now, entry);
-        if self.pending.len() >= self.limits.batch_bytes {
-            self.seal_pending(now, State::Due(now));
-        }
         Ok(())
     }
 
@@ -155,11 +152,23 @@ impl Outbox {
         Some(post)
     }
 
-    /// Seals all that is pending into a batch that the caller posts at once and answers for with
-    /// [`Outbox::acknowledged`] or [`Outbox::failed`].
-    pub fn seal(&mut self, now: Timestamp) -> Option<Post> {
+    /// The number of the batch that what is pending will be.
+    pub fn next_batch(&self) -> u64 {
+        self.chain.next()
+    }
+
+    /// Seals all that is pending. Gives that batch and the unacknowledged ones before it from `since` on, for the caller to
+    /// post at once and to answer for with [`Outbox::acknowledged`] or [`Outbox::failed`]. A batch may be posted twice: the
+    /// collector takes the same bytes again.
+    pub fn seal(&mut self, now: Timestamp, since: u64) -> Vec<Post> {
+        self.seal_pending(now, State::Due(now));
         let lost = self.lost_at(now);
-        self.seal_pending(now, State::InFlight(lost))
+        let mut posts = Vec::new();
+        for (_, batch) in self.batches.range_mut(since..) {
+            batch.state = State::InFlight(lost);
+            posts.push(batch.post.clone());
+        }
+        posts
     }
 
     /// When a post begun now is taken for lost: its time-out and some time for the callback to come.
@@ -170,7 +179,7 @@ impl Outbox {
     /// What is to be posted now: batches that are due, the pending one where it is old enough.
     pub fn poll(&mut self, now: Timestamp) -> Vec<Post> {
         let old = |since: Timestamp| now >= since.later(self.limits.flush_interval);
-        if self.pending_since.is_some_and(old) {
+        if self.pending_since.is_some_and(old) || self.pending.len() >= self.limits.batch_bytes {
             self.seal_pending(now, State::Due(now));
         }
         let lost = self.lost_at(now);

@@ -28,9 +28,9 @@ fn hold(rig: &mut Rig) -> (Exchange, Post) {
     };
     assert_eq!(first, br#"{"kind":"ConfigMap""#);
     match rig.body(&mut exchange, br#""data":{"a":"1"}}"#, true) {
-        AtRequestBody::Confirm(rest, post) => {
+        AtRequestBody::Confirm(rest, mut posts) => {
             assert_eq!(rest, br#","data":{"a":"1"}}"#);
-            (exchange, post)
+            (exchange, posts.remove(0))
         }
         _ => panic!("the body waits for its record"),
     }
@@ -124,7 +124,7 @@ fn an_answer_nobody_waits_for_lets_nothing_through() {
     let mut rig = Rig::new(json!({}));
     let (mut exchange, post) = begin(&mut rig);
     let other = exchange.on_confirmation(&mut rig.gateway, rig.now, 0, post.batch + 1, true);
-    assert!(matches!(other, Confirmation::Reply(reply) if reply.status == 500));
+    assert!(matches!(other, Confirmation::Wait));
 }
 
 #[test]
@@ -201,4 +201,34 @@ fn a_body_whose_record_finds_no_room_is_not_confirmed_by_what_else_is_posted() {
     }
     let AtRequestBody::Reply(reply) = rig.body(&mut exchange, b"}", true) else { panic!("it was confirmed") };
     assert_eq!(reply.status, 503);
+}
+
+#[test]
+fn a_long_body_waits_for_every_batch_that_holds_a_piece_of_it() {
+    let batched = || {
+        let mut rig = Rig::new(json!({"recording": {"limits": {"batchBytes": 4096}}}));
+        let (mut exchange, post) = begin(&mut rig);
+        rig.confirm(&mut exchange, &post, 200, &acknowledgement(&post));
+        for _ in 0..4 {
+            rig.body(&mut exchange, &[b'x'; 5000], false);
+        }
+        let AtRequestBody::Confirm(_, posts) = rig.body(&mut exchange, b"}", true) else {
+            panic!("it waits")
+        };
+        assert!(posts.len() > 3, "{} batches", posts.len());
+        (rig, exchange, posts)
+    };
+    let (mut rig, mut exchange, posts) = batched();
+    for (index, post) in posts.iter().enumerate().rev() {
+        let next = rig.confirm(&mut exchange, post, 200, &acknowledgement(post));
+        assert!(matches!(next, Confirmation::Wait) == (index > 0) && !matches!(next, Confirmation::Reply(_)));
+    }
+    let (mut rig, mut exchange, posts) = batched();
+    rig.confirm(&mut exchange, &posts[2], 200, &acknowledgement(&posts[2]));
+    let refused = rig.confirm(&mut exchange, &posts[0], 500, "");
+    assert!(matches!(refused, Confirmation::Reply(reply) if reply.status == 503));
+    for post in &posts[1..] {
+        let next = rig.confirm(&mut exchange, post, 200, &acknowledgement(post));
+        assert!(matches!(next, Confirmation::Wait), "nothing is answered twice");
+    }
 }

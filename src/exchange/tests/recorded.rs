@@ -20,10 +20,11 @@ fn write(rig: &mut Rig, method: &str, path: &str, kind: &str, body: &Value) -> E
     let (mut exchange, begun) = rig.begin(method, path, &[("content-type", kind)]);
     let Begun::Confirm(_, post) = begun else { panic!("a write waits") };
     assert!(matches!(rig.confirm(&mut exchange, &post, 200, &acknowledgement(&post)), Confirmation::Resume));
-    let AtRequestBody::Confirm(_, post) = rig.body(&mut exchange, body.to_string().as_bytes(), true) else {
+    let AtRequestBody::Confirm(_, posts) = rig.body(&mut exchange, body.to_string().as_bytes(), true) else {
         panic!("the body waits")
     };
-    assert!(matches!(rig.confirm(&mut exchange, &post, 200, &acknowledgement(&post)), Confirmation::Resume));
+    let [post] = posts.as_slice() else { panic!("a short body is in one batch") };
+    assert!(matches!(rig.confirm(&mut exchange, post, 200, &acknowledgement(post)), Confirmation::Resume));
     exchange
 }
 

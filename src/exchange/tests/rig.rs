@@ -139,7 +139,9 @@ impl Rig {
     fn begun(&self, answer: AtRequestHeaders) -> Begun {
         match answer {
             AtRequestHeaders::Forward(headers) => Begun::Forward(headers),
-            AtRequestHeaders::Confirm(headers, post) => {
+            AtRequestHeaders::Confirm(headers, mut posts) => {
+                assert_eq!(posts.len(), 1, "a head is in one batch");
+                let post = posts.remove(0);
                 self.posted.borrow_mut().push(post.body.to_vec());
                 Begun::Confirm(headers, post)
             }
@@ -151,15 +153,15 @@ impl Rig {
     /// The API server's answer to a TokenRequest.
     pub(super) fn token_granted(&mut self, exchange: &mut Exchange, status: u16, body: &Value) -> Begun {
         let answer = Answer { status: Some(status), body: body.to_string().into_bytes() };
-        let next = exchange.on_token(&mut self.gateway, self.now, &answer);
+        let next = exchange.on_token(&mut self.gateway, self.now, &answer).expect("it waits");
         self.begun(next)
     }
 
     /// Some of the request's body.
     pub(super) fn body(&mut self, exchange: &mut Exchange, chunk: &[u8], end: bool) -> AtRequestBody {
         let answer = exchange.on_request_body(&mut self.gateway, self.now, chunk, end);
-        if let AtRequestBody::Confirm(_, post) = &answer {
-            self.posted.borrow_mut().push(post.body.to_vec());
+        if let AtRequestBody::Confirm(_, posts) = &answer {
+            self.posted.borrow_mut().extend(posts.iter().map(|post| post.body.to_vec()));
         }
         answer
     }

@@ -50,7 +50,7 @@ fn entries_wait_for_the_flush_interval_and_open_comes_first() {
 fn batches_are_chained_by_digest_whoever_posts_them() {
     let mut outbox = outbox(Limits::default());
     outbox.push(at(0), &entry("a")).unwrap();
-    let confirmed = outbox.seal(at(0)).unwrap();
+    let confirmed = outbox.seal(at(0), 0).pop().unwrap();
     outbox.push(at(1), &entry("b")).unwrap();
     let ticked = outbox.poll(at(300)).pop().unwrap();
     assert_eq!(read(&confirmed).previous, FIRST_PREVIOUS);
@@ -92,7 +92,7 @@ fn failed_posts_come_again_with_growing_pauses_and_the_same_bytes() {
 fn an_answer_that_never_comes_counts_as_lost() {
     let mut outbox = outbox(Limits::default());
     outbox.push(at(0), &entry("a")).unwrap();
-    outbox.seal(at(0)).unwrap();
+    outbox.seal(at(0), 0).pop().unwrap();
     assert!(outbox.poll(at(2999)).is_empty());
     assert_eq!(outbox.poll(at(3000)).len(), 1);
 }
