@@ -1,5 +1,8 @@
 //! A real `chaperone serve` on a free port with a database of its own; both are gone when it is dropped.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ed25519_dalek::pkcs8::DecodePrivateKey as _;
+use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -211,6 +214,31 @@ pub fn chain(recorder: &str, batches: &[&[Value]]) -> Vec<Vec<u8>> {
         body
     };
     batches.iter().enumerate().map(link).collect()
+}
+
+/// A key made by `keygen`, and its name.
+pub fn keygen(place: &Place, folder: &str) -> (SigningKey, String) {
+    let printed = place.text(&["keygen", "--out", folder]);
+    let kid = printed.lines().find_map(|line| line.strip_prefix("kid")).unwrap().trim().to_owned();
+    let pem = std::fs::read_to_string(place.path(folder).join("signing-key.pem")).unwrap();
+    let public = std::fs::read_to_string(place.path(folder).join("public-keys.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&public).unwrap()["keys"][0]["kid"], *kid);
+    (SigningKey::from_pkcs8_pem(&pem).unwrap(), kid)
+}
+
+/// The signature header that a filter with this key sends.
+pub fn sign(key: &SigningKey, kid: &str, body: &[u8]) -> String {
+    let header = URL_SAFE_NO_PAD.encode(json!({"alg": "EdDSA", "kid": kid}).to_string());
+    let input = format!("{header}.{}", URL_SAFE_NO_PAD.encode(body));
+    format!("{header}..{}", URL_SAFE_NO_PAD.encode(key.sign(input.as_bytes()).to_bytes()))
+}
+
+/// Posts a batch with or without a signature.
+pub fn post(server: &Server, body: &[u8], signature: Option<&str>) -> Answer {
+    let token = format!("Bearer {INGEST}");
+    let mut headers = vec![("authorization", token.as_str())];
+    headers.extend(signature.map(|signature| (SIGNATURE, signature)));
+    server.post_with(body, &headers)
 }
 
 /// A moment of the test's day.

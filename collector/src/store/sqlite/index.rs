@@ -196,11 +196,11 @@ async fn write_entries(connection: &mut SqliteConnection, batch: &ReceivedBatch)
     Ok(())
 }
 
-fn whole(number: usize) -> i64 {
+pub(super) fn whole(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn type_name(entry: &Entry) -> &'static str {
+pub(super) fn type_name(entry: &Entry) -> &'static str {
     match entry {
         Entry::Open(_) => "open",
         Entry::Request(_) => "request",

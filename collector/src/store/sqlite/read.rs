@@ -1,7 +1,7 @@
 use super::{options, schema_version};
 use crate::store::StoreError;
 use crate::store::model::{
-    ExchangeDetail, ExchangeSummary, RecordedEntry, RecordedGap, RecorderSummary, SessionDetail, SessionList,
+    ExchangeDetail, ExchangeSummary, RecordedEntry, RecordedGap, RecorderState, RecorderSummary, SessionDetail, SessionList,
     SessionSummary,
 };
 use chaperone_record::{Gap, Timestamp};
@@ -16,31 +16,7 @@ const READERS: u32 = 4;
 /// Reads a database without changing it; it may be in use by a server.
 #[derive(Clone)]
 pub struct Reader {
-    pool: SqlitePool,
-}
-
-/// A batch's row, as verification needs it.
-#[derive(Clone, Debug)]
-pub struct StoredBatch {
-    /// Its number.
-    pub batch: i64,
-    /// The digest taken when it came.
-    pub digest: String,
-    /// The bytes.
-    pub body: Vec<u8>,
-    /// The signature header.
-    pub signature: Option<String>,
-}
-
-/// Other bytes under a number that was taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredFork {
-    /// Whose chain.
-    pub recorder: String,
-    /// Which number.
-    pub batch: i64,
-    /// The other bytes' SHA-256.
-    pub digest: String,
+    pub(super) pool: SqlitePool,
 }
 
 impl Reader {
@@ -166,64 +142,36 @@ impl Reader {
         }))
     }
 
-    /// Every chain, by name.
-    pub async fn recorders(&self) -> Result<Vec<RecorderSummary>, StoreError> {
-        let select = "SELECT r.*, (SELECT count(*) FROM forks f WHERE f.recorder = r.recorder) AS forks \
+    /// Every chain, by name, as it stands at `now`.
+    pub async fn recorders(&self, now: Timestamp) -> Result<Vec<RecorderSummary>, StoreError> {
+        let select = "SELECT r.*, (SELECT count(*) FROM forks f WHERE f.recorder = r.recorder) AS forks, \
+            (SELECT count(*) FROM gaps g WHERE g.recorder = r.recorder) AS gaps, \
+            (SELECT count(*) FROM exchanges x WHERE x.recorder = r.recorder AND x.state = 'incomplete') AS incomplete \
             FROM recorders r ORDER BY recorder";
         let rows = sqlx::query(select).fetch_all(&self.pool).await?;
         let recorder = |row: &SqliteRow| {
+            let (last_batch, batches) = (row.try_get("last_batch")?, row.try_get("batches")?);
+            let last_received = row.try_get("last_received")?;
             Ok(RecorderSummary {
                 recorder: row.try_get("recorder")?,
+                state: RecorderState::of(last_received, now),
                 first_batch: row.try_get("first_batch")?,
-                last_batch: row.try_get("last_batch")?,
-                batches: row.try_get("batches")?,
+                last_batch,
+                batches,
+                missing: i64::saturating_add(last_batch, 1).saturating_sub(batches),
                 entries: row.try_get("entries")?,
+                incomplete: row.try_get("incomplete")?,
+                gaps: row.try_get("gaps")?,
+                forks: row.try_get("forks")?,
                 first_received: row.try_get("first_received")?,
-                last_received: row.try_get("last_received")?,
+                last_received,
                 open: match row.try_get::<Option<String>, _>("open")? {
                     Some(_) => Some(json(row, "open")?),
                     None => None,
                 },
-                forks: row.try_get("forks")?,
             })
         };
         rows.iter().map(recorder).collect()
-    }
-
-    /// The batches that have a row, whose chain they are, apart from the index: what verification walks.
-    pub async fn chains(&self) -> Result<Vec<String>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT DISTINCT recorder FROM batches ORDER BY recorder")
-            .fetch_all(&self.pool)
-            .await?)
-    }
-
-    /// The first batch of a chain with a number above `after`.
-    pub async fn batch_after(&self, recorder: &str, after: i64) -> Result<Option<StoredBatch>, StoreError> {
-        let select = "SELECT batch, digest, body, signature FROM batches WHERE recorder = ? AND batch > ? ORDER BY batch LIMIT 1";
-        let row = sqlx::query(select).bind(recorder).bind(after).fetch_optional(&self.pool).await?;
-        row.map(|row| {
-            Ok(StoredBatch {
-                batch: row.try_get("batch")?,
-                digest: row.try_get("digest")?,
-                body: row.try_get("body")?,
-                signature: row.try_get("signature")?,
-            })
-        })
-        .transpose()
-    }
-
-    /// Every fork, in order.
-    pub async fn forks(&self) -> Result<Vec<StoredFork>, StoreError> {
-        let select = "SELECT recorder, batch, digest FROM forks ORDER BY recorder, batch, digest";
-        let rows = sqlx::query(select).fetch_all(&self.pool).await?;
-        let fork = |row: &SqliteRow| {
-            Ok(StoredFork {
-                recorder: row.try_get("recorder")?,
-                batch: row.try_get("batch")?,
-                digest: row.try_get("digest")?,
-            })
-        };
-        rows.iter().map(fork).collect()
     }
 
     async fn session_of(&self, row: &SqliteRow) -> Result<SessionSummary, StoreError> {
@@ -260,7 +208,7 @@ impl Reader {
     }
 }
 
-fn json<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError> {
+pub(super) fn json<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError> {
     serde_json::from_str(row.try_get(column)?).map_err(|_| StoreError::Damaged(column))
 }
 

@@ -47,10 +47,11 @@ impl Writer {
         Ok(results)
     }
 
-    /// Writes one row, as storing does, to learn whether the database takes it.
-    pub async fn probe(&mut self) -> Result<(), StoreError> {
-        let probe = "INSERT INTO probes (id, time) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET time = probes.time + 1";
-        sqlx::query(probe).execute(&mut self.connection).await?;
+    /// Writes one row with `padding` more bytes, as storing does, to learn whether the database takes so much.
+    pub async fn probe(&mut self, padding: usize) -> Result<(), StoreError> {
+        let probe = "INSERT INTO probes (id, time, padding) VALUES (1, 1, zeroblob(?)) \
+            ON CONFLICT (id) DO UPDATE SET time = probes.time + 1, padding = excluded.padding";
+        sqlx::query(probe).bind(super::index::whole(padding)).execute(&mut self.connection).await?;
         Ok(())
     }
 
