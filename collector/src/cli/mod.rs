@@ -118,7 +118,9 @@ pub fn main() -> ExitCode {
             Command::Replay(arguments) => read::replay(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Recorders(arguments) => read::recorders(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Verify(arguments) => verify::run(arguments).await,
-            Command::Checkpoint(arguments) => evidence::checkpoint(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Checkpoint(arguments) => {
+                evidence::checkpoint(arguments).await.map(|()| ExitCode::SUCCESS)
+            }
             Command::Export(arguments) => evidence::export(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Keygen(arguments) => keygen::run(arguments).map(|()| ExitCode::SUCCESS),
         }

@@ -63,10 +63,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             let reader = read::open(&arguments.source).await?;
             let scope = match arguments.session {
                 None => Scope::Everything {},
-                Some(id) => reader
-                    .session_scope(&id)
-                    .await?
-                    .ok_or(Failure::Missing { what: "session", id })?,
+                Some(id) => {
+                    reader.session_scope(&id).await?.ok_or(Failure::Missing { what: "session", id })?
+                }
             };
             (None, database::verify(&reader, &keys, checkpoint.as_ref(), &scope, now()).await?)
         }

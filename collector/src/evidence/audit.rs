@@ -6,7 +6,7 @@ use super::report::{Code, Finding, Report};
 use super::scope::{Scope, Stretch};
 use super::tally::Tally;
 use super::{sha256_hex, signature};
-use crate::store::batch::ReceivedBatch;
+use crate::store::batch::{Place, ReceivedBatch};
 use chaperone_record::{Entry, FIRST_PREVIOUS, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -117,7 +117,13 @@ impl<'a> Audit<'a> {
     }
 
     /// Something that is wrong with what the batches came in.
-    pub(super) fn problem(&mut self, recorder: Option<&str>, batch: Option<i64>, code: Code, message: String) {
+    pub(super) fn problem(
+        &mut self,
+        recorder: Option<&str>,
+        batch: Option<i64>,
+        code: Code,
+        message: String,
+    ) {
         self.report.problem((recorder, batch), code, message);
     }
 
@@ -146,14 +152,14 @@ impl<'a> Audit<'a> {
         }
         let digest = sha256_hex(&exhibit.body);
         let kid = self.check_signature(exhibit);
-        match ReceivedBatch::parse(exhibit.body.clone(), None, None, Timestamp::from_micros(0)) {
-            Ok(batch) => {
-                self.check_links(chain, exhibit, &batch);
-                self.take_up(chain, &batch);
-                if let Some(noted) = &exhibit.noted {
-                    self.check_noted(exhibit, noted, &batch, kid.as_deref());
-                }
+        if let Ok(place) = Place::read(&exhibit.body) {
+            self.check_links(chain, exhibit, &place);
+            if let Some(noted) = &exhibit.noted {
+                self.check_noted(exhibit, noted, &place, &digest, kid.as_deref());
             }
+        }
+        match ReceivedBatch::parse(exhibit.body.clone(), None, None, Timestamp::from_micros(0)) {
+            Ok(batch) => self.take_up(chain, &batch),
             Err(error) => self.report.problem(at(exhibit), Code::Shape, error.to_string()),
         }
         self.check_head(chain, exhibit, &digest);
@@ -179,23 +185,30 @@ impl<'a> Audit<'a> {
         }
     }
 
-    fn check_links(&mut self, chain: &Chain, exhibit: &Exhibit, batch: &ReceivedBatch) {
-        if batch.recorder != exhibit.recorder || batch.batch != exhibit.batch {
+    fn check_links(&mut self, chain: &Chain, exhibit: &Exhibit, place: &Place) {
+        if place.recorder != exhibit.recorder || i64::try_from(place.batch) != Ok(exhibit.batch) {
             let message = "the batch states another recorder or number than it is kept under";
             self.report.problem(at(exhibit), Code::Place, message);
         }
-        if chain.previous.as_ref().is_some_and(|previous| *previous != batch.previous) {
+        if chain.previous.as_ref().is_some_and(|previous| *previous != place.previous) {
             let message = "it does not follow from the batch before it";
             self.report.problem(at(exhibit), Code::Previous, message);
         }
     }
 
     /// Without keys the noted key is all there is, and is the collector's word; with keys it must be the true one.
-    fn check_noted(&mut self, exhibit: &Exhibit, noted: &Noted, batch: &ReceivedBatch, kid: Option<&str>) {
-        if noted.digest != batch.digest {
+    fn check_noted(
+        &mut self,
+        exhibit: &Exhibit,
+        noted: &Noted,
+        place: &Place,
+        digest: &str,
+        kid: Option<&str>,
+    ) {
+        if noted.digest != digest {
             self.report.problem(at(exhibit), Code::Noted, "the bytes are not those that were received");
         }
-        if noted.previous != batch.previous {
+        if noted.previous != place.previous {
             let message = "the digest of the batch before it is noted as another than it states";
             self.report.problem(at(exhibit), Code::Noted, message);
         }

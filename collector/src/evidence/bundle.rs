@@ -9,6 +9,7 @@ use super::keys::KeySet;
 use super::report::{Code, Report};
 use super::scope::{Scope, Stretch};
 use super::{database, hex};
+use crate::present::sanitize::escape;
 use crate::store::StoreError;
 use crate::store::sqlite::Reader;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -138,7 +139,9 @@ pub fn verify(
 ) -> Result<(Manifest, Report), BundleError> {
     let mut text = Vec::new();
     read_line(&mut input, &mut text)?;
-    let Ok(Line::Manifest(manifest)) = serde_json::from_slice(&text) else { return Err(BundleError::Foreign) };
+    let Ok(Line::Manifest(manifest)) = serde_json::from_slice(&text) else {
+        return Err(BundleError::Foreign);
+    };
     if checkpoint.is_some() && !manifest.scope.is_everything() {
         return Err(BundleError::Part);
     }
@@ -236,10 +239,11 @@ struct Lines<W> {
 
 impl<W: Write> Lines<W> {
     fn line(&mut self, line: &Line) -> io::Result<()> {
-        let mut text = serde_json::to_vec(line)?;
-        text.push(b'\n');
+        // Recorders and sessions are named by others: a file that is printed must not drive a terminal.
+        let mut text = escape(&serde_json::to_string(line)?).into_owned();
+        text.push('\n');
         self.digest.update(&text);
-        self.out.write_all(&text)
+        self.out.write_all(text.as_bytes())
     }
 }
 

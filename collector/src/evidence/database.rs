@@ -39,7 +39,8 @@ pub async fn verify(
     check_index(reader, scope, &mut audit).await?;
     let mut report = audit.finish();
     for recorder in reader.recorders(now).await? {
-        let known = scope.is_everything() || report.incomplete.iter().any(|one| one.is_of(&recorder.recorder));
+        let known =
+            scope.is_everything() || report.incomplete.iter().any(|one| one.is_of(&recorder.recorder));
         if let (RecorderState::Silent, 1.., true) = (recorder.state, recorder.incomplete, known) {
             let since = Timestamp::from_micros(u64::try_from(recorder.last_received).unwrap_or(0));
             let message = format!(

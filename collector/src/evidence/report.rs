@@ -110,7 +110,12 @@ impl Report {
         }
     }
 
-    pub(super) fn problem(&mut self, at: (Option<&str>, Option<i64>), code: Code, message: impl Into<String>) {
+    pub(super) fn problem(
+        &mut self,
+        at: (Option<&str>, Option<i64>),
+        code: Code,
+        message: impl Into<String>,
+    ) {
         self.problems.push(Finding::new(at, code, message));
     }
 }

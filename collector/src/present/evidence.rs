@@ -35,7 +35,9 @@ pub fn report(report: &Report) -> Vec<String> {
     if report.signatures_checked {
         out.push(format!("{} signed by a given key.", batches(report.signed)));
         if report.keys.len() > 1 {
-            out.extend(report.keys.iter().map(|(kid, count)| format!("  {}: {}", line(kid), batches(*count))));
+            out.extend(
+                report.keys.iter().map(|(kid, count)| format!("  {}: {}", line(kid), batches(*count))),
+            );
         }
     } else {
         out.push(styled(YELLOW, "Signatures were not checked: no --public-key was given."));
@@ -58,7 +60,9 @@ pub fn report(report: &Report) -> Vec<String> {
     out.push(match report.verdict() {
         Verdict::Whole => styled(GREEN, "Nothing is wrong."),
         Verdict::Unsigned => styled(YELLOW, "Nothing is wrong as far as can be told without signatures."),
-        Verdict::Broken => styled(RED, &format!("{} wrong.", counted(report.problems.len() as i128, "thing"))),
+        Verdict::Broken => {
+            styled(RED, &format!("{} wrong.", counted(report.problems.len() as i128, "thing")))
+        }
     });
     out
 }

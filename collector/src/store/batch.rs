@@ -81,6 +81,21 @@ struct Envelope<'a> {
     entries: Vec<&'a RawValue>,
 }
 
+/// Where a batch says that it stands: what its chain is checked by, whatever its entries are.
+#[derive(Deserialize)]
+pub(crate) struct Place {
+    pub(crate) recorder: String,
+    pub(crate) batch: u64,
+    pub(crate) previous: String,
+}
+
+impl Place {
+    /// Reads it from a batch's bytes.
+    pub(crate) fn read(body: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(body)
+    }
+}
+
 impl ReceivedBatch {
     /// Reads a batch. `signature` is kept as it came; `kid` says that it was checked.
     pub fn parse(

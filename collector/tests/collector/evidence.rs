@@ -71,7 +71,7 @@ fn verification_says_what_is_wrong_and_where() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         String::from_utf8(output.stdout).unwrap(),
-        "4 batches of 2 recorders checked, with 3 exchanges.\n\
+        "4 batches of 2 recorders checked, with 2 exchanges.\n\
         Signatures were not checked: no --public-key was given.\n\
         GAP recorder r-1, batch 1: 4 entries (900 bytes) were lost before 2026-11-23T08:00:00.003000Z: outboxFull\n\
         WRONG recorder r-1, batch 2: batch 2 is missing\n\

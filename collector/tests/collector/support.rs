@@ -54,6 +54,26 @@ impl Place {
         serde_json::from_str(&self.text(arguments)).unwrap()
     }
 
+    /// Runs a command and returns its exit status and the codes of what is wrong, each with its place.
+    pub fn verdict(&self, arguments: &[&str]) -> (Option<i32>, Vec<String>) {
+        let output = self.run(&[&["verify", "-o", "json"], arguments].concat());
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        (output.status.code(), codes(report["problems"].as_array().unwrap_or(&Vec::new())))
+    }
+
+    /// Does something to the database behind the program's back.
+    pub fn sql(&self, statements: &str) {
+        let statements = sqlx::AssertSqlSafe(statements.to_owned());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            use sqlx::ConnectOptions as _;
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.database());
+            let mut connection = options.connect().await.unwrap();
+            sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
+            sqlx::Connection::close(connection).await.unwrap();
+        });
+    }
+
     pub fn serve(&self, arguments: &[&str]) -> Server {
         Server::start(self, arguments, Some(AUDITOR))
     }
@@ -62,6 +82,18 @@ impl Place {
     pub fn serve_without_auditors(&self) -> Server {
         Server::start(self, &[], None)
     }
+}
+
+/// `missing r-1 2` for each problem, in order, once.
+pub fn codes(problems: &[Value]) -> Vec<String> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let mut codes: Vec<String> = problems
+        .iter()
+        .map(|p| [&p["code"], &p["recorder"], &p["batch"]].map(text).join(" ").replace(" null", ""))
+        .collect();
+    codes.sort();
+    codes.dedup();
+    codes
 }
 
 fn program() -> Command {
@@ -93,8 +125,13 @@ impl Answer {
 
 impl Server {
     fn start(place: &Place, arguments: &[&str], auditor: Option<&str>) -> Self {
+        Self::start_as(program(), place, arguments, auditor)
+    }
+
+    /// Starts `program`, which runs the collector in the end.
+    pub fn start_as(mut program: Command, place: &Place, arguments: &[&str], auditor: Option<&str>) -> Self {
         let port_file = place.path("port");
-        let mut child = program()
+        let mut child = program
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--port-file"])
             .arg(&port_file)
             .arg("--database")
@@ -146,6 +183,11 @@ impl Server {
         let text = self.get_with("/metrics", None).body;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
         line.unwrap_or_else(|| panic!("no {name} in {text}"))
+    }
+
+    /// Its process' id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends it as a service manager does, and waits for it.

@@ -152,9 +152,8 @@ impl Reader {
         let expected =
             (told.recorder.clone(), told.session.clone(), micros(told.time), told.state.as_str().to_owned());
         let same = told == *stored && columns == expected;
-        Ok((!same).then(|| {
-            format!("the index tells exchange {} otherwise than its entries do", stored.exchange)
-        }))
+        Ok((!same)
+            .then(|| format!("the index tells exchange {} otherwise than its entries do", stored.exchange)))
     }
 
     /// True where the exchange stands in no session, or in one that was made up for its owner.

@@ -1,8 +1,8 @@
 use super::{options, schema_version};
 use crate::store::StoreError;
 use crate::store::model::{
-    ExchangeDetail, ExchangeSummary, RecordedEntry, RecordedGap, RecorderState, RecorderSummary, SessionDetail, SessionList,
-    SessionSummary,
+    ExchangeDetail, ExchangeSummary, RecordedEntry, RecordedGap, RecorderState, RecorderSummary,
+    SessionDetail, SessionList, SessionSummary,
 };
 use chaperone_record::{Gap, Timestamp};
 use serde::de::DeserializeOwned;
