@@ -18,7 +18,7 @@ use std::process::ExitCode;
 #[derive(Args)]
 pub(super) struct Arguments {
     /// An export to verify instead of a database.
-    #[arg(value_name = "EXPORT", conflicts_with_all = ["database", "session"])]
+    #[arg(value_name = "EXPORT", conflicts_with = "session")]
     export: Option<PathBuf>,
     #[command(flatten)]
     source: Source,

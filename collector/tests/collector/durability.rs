@@ -48,8 +48,10 @@ fn what_the_disk_does_not_take_is_not_acknowledged() {
         .args(["--fsize=unlimited:unlimited", "--pid", &server.id().to_string()])
         .status();
     if lifted.is_ok_and(|status| status.success()) {
-        assert_eq!(server.get_with("/readyz", None).status, 200, "there is room again");
-        assert_eq!(server.post(refused).status, 200);
+        let ready = server.get_with("/readyz", None);
+        assert_eq!(ready.status, 200, "there is room again: {ready:?}");
+        let answer = server.post(refused);
+        assert_eq!(answer.status, 200, "{answer:?}");
         acknowledged.push(refused.clone());
     } else {
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "prlimit is needed");

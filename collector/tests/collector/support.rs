@@ -132,6 +132,7 @@ impl Server {
     pub fn start_as(mut program: Command, place: &Place, arguments: &[&str], auditor: Option<&str>) -> Self {
         let port_file = place.path("port");
         let mut child = program
+            .current_dir(place.folder.path())
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--port-file"])
             .arg(&port_file)
             .arg("--database")
