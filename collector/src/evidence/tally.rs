@@ -56,7 +56,7 @@ impl Tally {
         let mut unfinished: Vec<_> = self.exchanges.into_values().flatten().collect();
         unfinished.retain(|one| scope.takes(&one.exchange, one.received));
         unfinished.sort_by(|a, b| a.exchange.cmp(&b.exchange));
-        let finding = |one: &Box<Unfinished>| {
+        let finding = |one: Box<Unfinished>| {
             let what = match (one.asked, one.ended) {
                 (true, _) => "its end is not in the records",
                 (false, true) => "its request is not in the records",
@@ -65,6 +65,6 @@ impl Tally {
             let message = format!("exchange {}: {what}", one.exchange);
             Finding::new((Some(recorder), Some(one.batch)), Code::Incomplete, message)
         };
-        (self.whole + unfinished.len() as u64, unfinished.iter().map(finding).collect())
+        (self.whole + unfinished.len() as u64, unfinished.into_iter().map(finding).collect())
     }
 }

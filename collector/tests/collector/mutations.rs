@@ -16,8 +16,13 @@ use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{EncodePublicKey as _, spki::der::pem::LineEnding};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-const EACH: u64 = 1_500;
+/// Random changes of each kind that know nothing of what they change.
+const BLIND: u64 = 2_000;
+
+/// Changes of each kind that are made with understanding, to rows and to a file.
+const KNOWING: u64 = 250;
 
 /// Random numbers that a seed repeats (SplitMix64).
 struct Random(u64);
@@ -226,8 +231,10 @@ async fn no_change_passes_unnoticed() {
     );
     assert!(records.judge_rows(&[]).contains(&Code::Removed));
 
+    let made = AtomicU64::new(0);
     let one = |name: &str, seed: u64, judge: &dyn Fn(&mut Random) -> Vec<Code>| {
         let found = judge(&mut Random(seed));
+        made.fetch_add(1, Ordering::Relaxed);
         assert!(!found.is_empty(), "{name}, seed {seed}: unnoticed");
     };
     let changes = [
@@ -244,9 +251,9 @@ async fn no_change_passes_unnoticed() {
     let workers = std::thread::available_parallelism().map_or(2, |n| n.get() as u64);
     std::thread::scope(|scope| {
         for worker in 0..workers {
-            let records = &records;
+            let (records, one) = (&records, &one);
             scope.spawn(move || {
-                for seed in (worker..EACH * 2).step_by(workers as usize) {
+                for seed in (worker..BLIND).step_by(workers as usize) {
                     one("a bit of the file", seed, &|random| {
                         let mut file = records.file.clone();
                         random.flip(&mut file);
@@ -268,7 +275,7 @@ async fn no_change_passes_unnoticed() {
                     });
                 }
                 for change in changes {
-                    for seed in (worker..EACH / 3).step_by(workers as usize) {
+                    for seed in (worker..KNOWING).step_by(workers as usize) {
                         let name = format!("{change:?}");
                         one(&name, seed, &|random| records.judge_rows(&records.change(change, random)));
                         one(&name, seed, &|random| {
@@ -279,4 +286,5 @@ async fn no_change_passes_unnoticed() {
             });
         }
     });
+    assert!(made.into_inner() >= 10_000);
 }
