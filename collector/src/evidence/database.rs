@@ -6,9 +6,11 @@ use super::keys::KeySet;
 use super::report::{Code, Finding, Report};
 use super::scope::Scope;
 use crate::store::StoreError;
-use crate::store::model::{ExchangeSummary, RecorderState};
+use crate::store::merge::Totals;
+use crate::store::model::{ExchangeSummary, RecorderState, SessionSummary};
 use crate::store::sqlite::Reader;
-use chaperone_record::Timestamp;
+use chaperone_record::{Attributed, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Checks every chain, or the stretches that a scope takes up. `now` tells which recorders fell silent.
 pub async fn verify(
@@ -66,38 +68,90 @@ pub(super) async fn forks(
     Ok(forks)
 }
 
-/// Each exchange again from its entries: what sessions and replays show must be what the batches say.
+/// Each exchange again from its entries, and each session from its exchanges: what is shown of the records must be what
+/// the batches say.
 async fn check_index(reader: &Reader, scope: &Scope, audit: &mut Audit<'_>) -> Result<(), StoreError> {
-    if let Some(exchange) = reader.unindexed().await? {
-        audit.problem(None, None, Code::Index, format!("the index does not know exchange {exchange}"));
-    }
+    let mut sessions = BTreeMap::new();
     if let Scope::Session { exchanges, .. } = scope {
         for exchange in exchanges {
-            let Some(stored) = reader.indexed(exchange).await? else { continue };
-            check_exchange(reader, &stored, audit).await?;
+            check_exchange(reader, exchange, &mut sessions, audit).await?;
         }
-        return Ok(());
-    }
-    let mut after = String::new();
-    loop {
-        let page = reader.exchanges_after(&after).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after.clone_from(&last.exchange);
-        for stored in &page {
-            check_exchange(reader, stored, audit).await?;
+    } else {
+        if let Some(exchange) = reader.unindexed().await? {
+            audit.problem(None, None, Code::Index, format!("the index does not know exchange {exchange}"));
+        }
+        if let Some(session) = reader.unfounded().await? {
+            let message = format!("the index tells of session {session}, but no exchange does");
+            audit.problem(None, None, Code::Index, message);
+        }
+        let mut page = reader.exchanges_after("").await?;
+        while let Some(last) = page.last().cloned() {
+            for exchange in &page {
+                check_exchange(reader, exchange, &mut sessions, audit).await?;
+            }
+            page = reader.exchanges_after(&last).await?;
         }
     }
+    for (session, told) in sessions {
+        let indexed = reader.session(&session).await;
+        if !indexed.is_ok_and(|indexed| indexed.is_some_and(|indexed| told.is(&indexed))) {
+            let message = format!("the index tells session {session} otherwise than its exchanges do");
+            audit.problem(None, None, Code::Index, message);
+        }
+    }
+    Ok(())
 }
 
 async fn check_exchange(
     reader: &Reader,
-    stored: &ExchangeSummary,
+    exchange: &str,
+    sessions: &mut BTreeMap<String, Told>,
     audit: &mut Audit<'_>,
 ) -> Result<(), StoreError> {
-    if let Some(wrong) = reader.misrepresented(stored).await? {
-        audit.problem(Some(&stored.recorder), None, Code::Index, wrong);
+    let Some(told) = reader.retold(exchange).await? else {
+        let message = format!("the index tells of exchange {exchange}, but no batch does");
+        audit.problem(None, None, Code::Index, message);
+        return Ok(());
+    };
+    if !reader.is_indexed_as(&told).await? {
+        let message = format!("the index tells exchange {exchange} otherwise than its entries do");
+        audit.problem(Some(&told.recorder), None, Code::Index, message);
+    }
+    if let Some(session) = told.session.as_ref().filter(|_| told.is_placed()) {
+        sessions.entry(session.clone()).or_default().add(&told);
     }
     Ok(())
+}
+
+/// What the exchanges of a session come to.
+#[derive(Default)]
+struct Told {
+    totals: Totals,
+    values: BTreeSet<(&'static str, String)>,
+}
+
+impl Told {
+    fn add(&mut self, exchange: &ExchangeSummary) {
+        self.totals = self.totals.plus(exchange.totals());
+        self.values.extend(exchange.session_values());
+    }
+
+    fn is(&self, indexed: &SessionSummary) -> bool {
+        let count = |kind| self.values.iter().filter(|(of, _)| *of == kind).count();
+        let told = |kind: &'static str, value: Option<String>| {
+            value.is_some_and(|value| self.values.contains(&(kind, value)))
+        };
+        let attributed = |kind, values: &[Attributed]| {
+            values.len() == count(kind)
+                && values.iter().all(|value| told(kind, serde_json::to_string(value).ok()))
+        };
+        self.totals == indexed.totals()
+            && indexed.users.len() == count("user")
+            && indexed.users.iter().all(|user| told("user", serde_json::to_string(user).ok()))
+            && attributed("agent", &indexed.agents)
+            && attributed("model", &indexed.models)
+            && attributed("prompt", &indexed.prompts)
+    }
 }
 
 impl Finding {

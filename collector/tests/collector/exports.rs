@@ -120,7 +120,9 @@ fn a_checkpoint_shows_what_was_taken_away() {
         let rest = format!(
             "DELETE FROM exchanges WHERE exchange NOT IN (SELECT exchange FROM entries WHERE exchange IS NOT NULL);
             UPDATE recorders SET last_batch = {from} - 1 WHERE recorder = '{recorder}';
-            DELETE FROM recorders WHERE recorder NOT IN (SELECT recorder FROM batches);"
+            DELETE FROM recorders WHERE recorder NOT IN (SELECT recorder FROM batches);
+            DELETE FROM sessions WHERE session NOT IN (SELECT session FROM exchanges);
+            UPDATE sessions SET requests = (SELECT count(*) FROM exchanges x WHERE x.session = sessions.session);"
         );
         place.sql(&[&tables.concat(), rest.as_str()].concat());
     };
@@ -147,6 +149,15 @@ fn an_index_that_lies_is_found_out() {
         ),
         ("UPDATE exchanges SET session = 's-9' WHERE exchange = 'e-2'", "index r-1"),
         ("UPDATE exchanges SET state = 'complete' WHERE exchange = 'e-6'", "index r-2"),
+        ("UPDATE exchanges SET summary = '{' WHERE exchange = 'e-2'", "index r-1"),
+        ("UPDATE sessions SET refused = 1 WHERE session = 's-1'", "index"),
+        ("UPDATE session_values SET value = replace(value, 'alice', 'bob') WHERE kind = 'user'", "index"),
+        ("DELETE FROM sessions WHERE session = 's-1'", "index"),
+        (
+            "INSERT INTO sessions SELECT 's-9', derived, started, ended, requests, writes, refused, failed, incomplete, unverified, masked \
+            FROM sessions WHERE session = 's-1'",
+            "index",
+        ),
         ("DELETE FROM exchanges WHERE exchange = 'e-2'", "index"),
         ("DELETE FROM entries WHERE exchange = 'e-2'", "index r-1"),
         ("UPDATE entries SET start = start + 1 WHERE exchange = 'e-2'", "index r-1"),
@@ -155,7 +166,7 @@ fn an_index_that_lies_is_found_out() {
         (
             "INSERT INTO exchanges SELECT 'e-x', recorder, session, time, state, username, agent, model, prompt, verb, api_group, \
             resource, namespace, name, status, masked, replace(summary, 'e-2', 'e-x') FROM exchanges WHERE exchange = 'e-2'",
-            "index r-1",
+            "index",
         ),
     ] {
         let place = recorded();

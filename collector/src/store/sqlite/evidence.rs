@@ -106,33 +106,26 @@ impl Reader {
         Ok((!same).then(|| "the index does not list the entries of the batch as they stand in it".into()))
     }
 
-    /// A page of exchanges as the index has them, by id.
-    pub async fn exchanges_after(&self, after: &str) -> Result<Vec<ExchangeSummary>, StoreError> {
-        let select = "SELECT summary FROM exchanges WHERE exchange > ? ORDER BY exchange LIMIT ?";
-        let rows = sqlx::query(select).bind(after).bind(PAGE).fetch_all(&self.pool).await?;
-        rows.iter().map(|row| json(row, "summary")).collect()
+    /// A page of the ids of exchanges in the index, in order.
+    pub async fn exchanges_after(&self, after: &str) -> Result<Vec<String>, StoreError> {
+        let select = "SELECT exchange FROM exchanges WHERE exchange > ? ORDER BY exchange LIMIT ?";
+        Ok(sqlx::query_scalar(select).bind(after).bind(PAGE).fetch_all(&self.pool).await?)
     }
 
-    /// An exchange as the index has it.
-    pub async fn indexed(&self, exchange: &str) -> Result<Option<ExchangeSummary>, StoreError> {
-        let select = "SELECT summary FROM exchanges WHERE exchange = ?";
-        let row = sqlx::query(select).bind(exchange).fetch_optional(&self.pool).await?;
-        row.map(|row| json(&row, "summary")).transpose()
-    }
-
-    /// Whether an exchange in the index is what its entries say; else what is wrong.
-    pub async fn misrepresented(&self, stored: &ExchangeSummary) -> Result<Option<String>, StoreError> {
+    /// An exchange made again from its entries, in the session where the index has it if that was made up here; none
+    /// where no batch tells of it.
+    pub async fn retold(&self, exchange: &str) -> Result<Option<ExchangeSummary>, StoreError> {
         let select = "SELECT b.recorder, b.kid, b.received, substr(b.body, e.start + 1, e.length) AS entry \
             FROM entries e JOIN batches b ON b.recorder = e.recorder AND b.batch = e.batch \
             WHERE e.exchange = ? ORDER BY b.rowid, e.position";
-        let rows = sqlx::query(select).bind(&stored.exchange).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(select).bind(exchange).fetch_all(&self.pool).await?;
         let mut told: Option<ExchangeSummary> = None;
         for row in &rows {
             let recorder: &str = row.try_get("recorder")?;
+            let received = u64::try_from(row.try_get::<i64, _>("received")?).unwrap_or(0);
             // The recorder that named it first owns it.
             let told = told.get_or_insert_with(|| {
-                let received = u64::try_from(row.get::<i64, _>("received")).unwrap_or(0);
-                ExchangeSummary::new(&stored.exchange, recorder, Timestamp::from_micros(received))
+                ExchangeSummary::new(exchange, recorder, Timestamp::from_micros(received))
             });
             let verified = row.try_get::<Option<&str>, _>("kid")?.is_some();
             match Located::of(row.try_get("entry")?) {
@@ -140,29 +133,31 @@ impl Reader {
                 _ => {}
             }
         }
-        let Some(mut told) = told else {
-            return Ok(Some(format!("the index tells of exchange {}, but no batch does", stored.exchange)));
-        };
-        if told.session.is_none() && self.is_derived(stored, told.derived_owner().as_deref()).await? {
-            told.session.clone_from(&stored.session);
+        if let Some(told) = &mut told {
+            let select = "SELECT s.session FROM exchanges x JOIN sessions s ON s.session = x.session \
+                WHERE x.exchange = ? AND s.derived = ?";
+            let query = sqlx::query_scalar(select).bind(exchange).bind(told.derived_owner());
+            told.session = query.fetch_optional(&self.pool).await?.or(told.session.take());
         }
-        let select = "SELECT recorder, session, time, state FROM exchanges WHERE exchange = ?";
-        let columns: (String, Option<String>, i64, String) =
-            sqlx::query_as(select).bind(&stored.exchange).fetch_one(&self.pool).await?;
-        let expected =
-            (told.recorder.clone(), told.session.clone(), micros(told.time), told.state.as_str().to_owned());
-        let same = told == *stored && columns == expected;
-        Ok((!same)
-            .then(|| format!("the index tells exchange {} otherwise than its entries do", stored.exchange)))
+        Ok(told)
     }
 
-    /// True where the exchange stands in no session, or in one that was made up for its owner.
-    async fn is_derived(&self, stored: &ExchangeSummary, owner: Option<&str>) -> Result<bool, StoreError> {
-        let Some(session) = &stored.session else { return Ok(owner.is_none()) };
-        let select = "SELECT derived FROM sessions WHERE session = ?";
-        let derived: Option<Option<String>> =
-            sqlx::query_scalar(select).bind(session).fetch_optional(&self.pool).await?;
-        Ok(derived.flatten().as_deref() == owner)
+    /// Whether the index has an exchange just so.
+    pub async fn is_indexed_as(&self, told: &ExchangeSummary) -> Result<bool, StoreError> {
+        let select = "SELECT summary, recorder, session, time, state FROM exchanges WHERE exchange = ?";
+        let row = sqlx::query(select).bind(&told.exchange).fetch_one(&self.pool).await?;
+        let columns = row.try_get::<&str, _>("recorder")? == told.recorder
+            && row.try_get::<Option<&str>, _>("session")? == told.session.as_deref()
+            && row.try_get::<i64, _>("time")? == micros(told.time)
+            && row.try_get::<&str, _>("state")? == told.state.as_str();
+        Ok(columns && json::<ExchangeSummary>(&row, "summary").is_ok_and(|stored| stored == *told))
+    }
+
+    /// A session in the index without any exchange.
+    pub async fn unfounded(&self) -> Result<Option<String>, StoreError> {
+        let select = "SELECT s.session FROM sessions s WHERE NOT EXISTS \
+            (SELECT 1 FROM exchanges x WHERE x.session = s.session) LIMIT 1";
+        Ok(sqlx::query_scalar(select).fetch_optional(&self.pool).await?)
     }
 
     /// An exchange that entries name and the index does not have.
