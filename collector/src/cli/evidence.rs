@@ -38,13 +38,13 @@ pub(super) struct ExportArguments {
 }
 
 pub(super) async fn checkpoint(arguments: CheckpointArguments) -> Result<(), Failure> {
-    let checkpoint = Checkpoint::take(&read::open(&arguments.source).await?, now()).await?;
+    let checkpoint = Checkpoint::take(&read::snapshot(&arguments.source).await?, now()).await?;
     output::json(&checkpoint)?;
     Ok(())
 }
 
 pub(super) async fn export(arguments: ExportArguments) -> Result<(), Failure> {
-    let reader = read::open(&arguments.source).await?;
+    let reader = read::snapshot(&arguments.source).await?;
     let scope = scope(&reader, &arguments).await?;
     let (manifest, batches) = match arguments.out {
         None => bundle::export(&reader, scope, now(), BufWriter::new(io::stdout().lock())).await?,

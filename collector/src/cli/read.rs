@@ -61,9 +61,15 @@ pub(super) struct RecordersArguments {
     output: Format,
 }
 
-pub(super) async fn open(source: &Source) -> Result<Reader, Failure> {
+async fn open(source: &Source) -> Result<Reader, Failure> {
     let Database::Sqlite(path) = &source.database;
     Ok(Reader::open(path).await?)
+}
+
+/// The database at one moment.
+pub(super) async fn snapshot(source: &Source) -> Result<Reader, Failure> {
+    let Database::Sqlite(path) = &source.database;
+    Ok(Reader::snapshot(path).await?)
 }
 
 pub(super) async fn sessions(arguments: SessionsArguments) -> Result<(), Failure> {

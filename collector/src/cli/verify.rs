@@ -60,7 +60,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             (Some(manifest), report)
         }
         None => {
-            let reader = read::open(&arguments.source).await?;
+            let reader = read::snapshot(&arguments.source).await?;
             let scope = match arguments.session {
                 None => Scope::Everything {},
                 Some(id) => {

@@ -6,8 +6,8 @@ use crate::store::model::{
 };
 use chaperone_record::{Gap, Timestamp};
 use serde::de::DeserializeOwned;
-use sqlx::Row as _;
 use sqlx::sqlite::{SqlitePool, SqlitePoolOptions, SqliteRow};
+use sqlx::{Executor as _, Row as _};
 use std::path::Path;
 
 /// Connections that read at a time.
@@ -22,12 +22,25 @@ pub struct Reader {
 impl Reader {
     /// Opens an existing database read-only.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::connect(path, SqlitePoolOptions::new().max_connections(READERS)).await
+    }
+
+    /// Opens an existing database as it stands at this moment, whatever is written to it from now on: what is compared
+    /// must be of one moment.
+    pub async fn snapshot(path: &Path) -> Result<Self, StoreError> {
+        // One connection that is never replaced, inside one transaction.
+        let one = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+        let begin = one.after_connect(|connection, _| {
+            Box::pin(async move { connection.execute("BEGIN").await.map(drop) })
+        });
+        Self::connect(path, begin).await
+    }
+
+    async fn connect(path: &Path, pool: SqlitePoolOptions) -> Result<Self, StoreError> {
         if !path.is_file() {
             return Err(StoreError::Missing(path.to_owned()));
         }
-        let pool = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .connect_lazy_with(options(path).read_only(true));
+        let pool = pool.connect_lazy_with(options(path).read_only(true));
         let version: i64 = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
             .fetch_one(&pool)
             .await
