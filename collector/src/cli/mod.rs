@@ -7,6 +7,7 @@ mod read;
 mod serve;
 mod verify;
 
+use crate::evidence::bundle::ExportError;
 use crate::store::{Database, UnknownDatabase};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -92,7 +93,7 @@ enum Failure {
     #[error("{path}: not a checkpoint", path = path.display())]
     Checkpoint { path: PathBuf },
     #[error(transparent)]
-    Export(#[from] crate::evidence::bundle::ExportError),
+    Export(#[from] ExportError),
     #[error("{0}")]
     Token(String),
     #[error("no such {what}: {id}")]
@@ -128,7 +129,11 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         // Whoever reads has seen enough: `chaperone replay … | head`.
-        Err(Failure::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Failure::Print(error) | Failure::Export(ExportError::Write(error)))
+            if error.kind() == std::io::ErrorKind::BrokenPipe =>
+        {
+            ExitCode::SUCCESS
+        }
         Err(failure) => fail(&failure),
     }
 }

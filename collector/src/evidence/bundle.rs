@@ -174,7 +174,7 @@ pub fn verify(
     if !ended {
         audit.problem(None, None, Code::Bundle, "the file has no end: it was cut short".into());
     }
-    chains.advance(&mut audit, None);
+    chains.finish(&mut audit);
     Ok((manifest.clone(), audit.finish()))
 }
 
@@ -185,23 +185,27 @@ struct Chains<'a> {
 }
 
 impl Chains<'_> {
-    /// Goes on to the chain of `recorder`, through those before it; to the end where none is named. False where it
-    /// is not ahead.
-    fn advance(&mut self, audit: &mut Audit<'_>, recorder: Option<&str>) -> bool {
-        let ahead = self.stretches.get(self.begun..).unwrap_or_default();
-        let count = match recorder {
-            None => ahead.len(),
-            Some(recorder) => match ahead.iter().position(|stretch| stretch.recorder == recorder) {
-                Some(index) => index + 1,
-                None => return self.current() == Some(recorder),
-            },
-        };
-        if recorder.is_some() && self.current() == recorder {
+    /// Goes on to the chain of `recorder`, through those before it; false where it is not ahead.
+    fn advance(&mut self, audit: &mut Audit<'_>, recorder: &str) -> bool {
+        if self.current() == Some(recorder) {
             return true;
         }
-        ahead.iter().take(count).for_each(|stretch| audit.begin(stretch));
+        let position = self.ahead().iter().position(|stretch| stretch.recorder == recorder);
+        position.map(|index| self.begin(audit, index + 1)).is_some()
+    }
+
+    /// Begins the chains that are left: nothing of them came.
+    fn finish(&mut self, audit: &mut Audit<'_>) {
+        self.begin(audit, self.ahead().len());
+    }
+
+    fn begin(&mut self, audit: &mut Audit<'_>, count: usize) {
+        self.ahead().iter().take(count).for_each(|stretch| audit.begin(stretch));
         self.begun += count;
-        true
+    }
+
+    fn ahead(&self) -> &[Stretch] {
+        self.stretches.get(self.begun..).unwrap_or_default()
     }
 
     fn current(&self) -> Option<&str> {
@@ -222,7 +226,7 @@ impl Kept {
         take: fn(&mut Audit<'a>, &Exhibit),
     ) -> Result<(), &'static str> {
         let body = STANDARD.decode(&self.body).map_err(|_| "its body is not base64")?;
-        if !chains.advance(audit, Some(&self.recorder)) {
+        if !chains.advance(audit, &self.recorder) {
             return Err("it belongs to no chain of the manifest that can follow here");
         }
         let Self { recorder, batch, signature, .. } = self;

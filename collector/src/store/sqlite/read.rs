@@ -29,7 +29,11 @@ impl Reader {
     /// must be of one moment.
     pub async fn snapshot(path: &Path) -> Result<Self, StoreError> {
         // One connection that is never replaced, inside one transaction.
-        let one = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+        let one = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false);
         let begin = one.after_connect(|connection, _| {
             Box::pin(async move { connection.execute("BEGIN").await.map(drop) })
         });
