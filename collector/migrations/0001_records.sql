@@ -60,6 +60,7 @@ CREATE TABLE exchanges (
 );
 CREATE INDEX exchanges_by_session ON exchanges (session, time, exchange);
 CREATE INDEX exchanges_by_time ON exchanges (time, exchange);
+CREATE INDEX exchanges_incomplete ON exchanges (recorder) WHERE state = 'incomplete';
 
 CREATE TABLE sessions (
     session    TEXT   NOT NULL PRIMARY KEY,
@@ -108,8 +109,10 @@ CREATE TABLE gaps (
     PRIMARY KEY (recorder, batch, position)
 );
 
--- One row that `/readyz` writes to, to know that the database can be written.
+-- One row that `/readyz` writes to, to know that the database can be written; `padding` is as large as the last batch
+-- that could not be.
 CREATE TABLE probes (
-    id   BIGINT NOT NULL PRIMARY KEY,
-    time BIGINT NOT NULL
+    id      BIGINT NOT NULL PRIMARY KEY,
+    time    BIGINT NOT NULL,
+    padding BLOB   NOT NULL
 );

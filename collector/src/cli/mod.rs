@@ -1,11 +1,13 @@
 //! The command line.
 
+mod evidence;
 mod keygen;
 mod output;
 mod read;
 mod serve;
 mod verify;
 
+use crate::evidence::bundle::ExportError;
 use crate::store::{Database, UnknownDatabase};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -33,8 +35,23 @@ enum Command {
     /// Tell a session step by step.
     #[command(after_help = "Example:\n  chaperone replay 7d9c --database records.db --bodies | less -R")]
     Replay(read::ReplayArguments),
-    /// Check every signature and chain of a database. Exit status 1 where something is wrong.
+    /// List recorders: one for each worker of a proxy, with how it stands.
+    Recorders(read::RecordersArguments),
+    /// Check every signature and chain of a database, an export or a session.
+    #[command(
+        after_help = "Exit status: 0 all is well, 1 something is wrong, 2 it could not be checked (also without --public-key).\n\n\
+        Examples:\n  chaperone verify --database records.db --public-key public-keys.json --checkpoint monday.json\n  \
+        chaperone verify incident.jsonl --public-key public-keys.json"
+    )]
     Verify(verify::Arguments),
+    /// Print the signed heads of all recorders, to be kept where the collector cannot reach.
+    Checkpoint(evidence::CheckpointArguments),
+    /// Write records to a file that anybody with the public key can verify.
+    #[command(
+        after_help = "Whole batches are written as they came, with all from the first to the last of each recorder: they may \
+        tell of other sessions too.\n\nExample:\n  chaperone export --session 7d9c --out incident.jsonl"
+    )]
+    Export(evidence::ExportArguments),
     /// Make a key for a filter to sign its records with.
     Keygen(keygen::Arguments),
 }
@@ -71,6 +88,12 @@ enum Failure {
     File { path: PathBuf, source: std::io::Error },
     #[error("{path}: {source}", path = path.display())]
     Key { path: PathBuf, source: crate::evidence::keys::KeyError },
+    #[error("{path}: {source}", path = path.display())]
+    Bundle { path: PathBuf, source: crate::evidence::bundle::BundleError },
+    #[error("{path}: not a checkpoint", path = path.display())]
+    Checkpoint { path: PathBuf },
+    #[error(transparent)]
+    Export(#[from] ExportError),
     #[error("{0}")]
     Token(String),
     #[error("no such {what}: {id}")]
@@ -94,14 +117,23 @@ pub fn main() -> ExitCode {
             Command::Sessions(arguments) => read::sessions(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Show(arguments) => read::show(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Replay(arguments) => read::replay(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Recorders(arguments) => read::recorders(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Verify(arguments) => verify::run(arguments).await,
+            Command::Checkpoint(arguments) => {
+                evidence::checkpoint(arguments).await.map(|()| ExitCode::SUCCESS)
+            }
+            Command::Export(arguments) => evidence::export(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Keygen(arguments) => keygen::run(arguments).map(|()| ExitCode::SUCCESS),
         }
     });
     match result {
         Ok(code) => code,
         // Whoever reads has seen enough: `chaperone replay … | head`.
-        Err(Failure::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Failure::Print(error) | Failure::Export(ExportError::Write(error)))
+            if error.kind() == std::io::ErrorKind::BrokenPipe =>
+        {
+            ExitCode::SUCCESS
+        }
         Err(failure) => fail(&failure),
     }
 }

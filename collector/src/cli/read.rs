@@ -1,7 +1,8 @@
-//! `sessions`, `show` and `replay`.
+//! `sessions`, `show`, `replay` and `recorders`.
 
 use super::{Failure, Format, Source, output};
 use crate::present::{table, timeline::Timeline};
+use crate::server::now;
 use crate::store::Database;
 use crate::store::model::{ExchangeDetail, ExchangeSummary, SessionSummary};
 use crate::store::sqlite::Reader;
@@ -51,9 +52,24 @@ pub(super) struct ReplayArguments {
     output: Format,
 }
 
+#[derive(Args)]
+pub(super) struct RecordersArguments {
+    #[command(flatten)]
+    source: Source,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value = "text")]
+    output: Format,
+}
+
 async fn open(source: &Source) -> Result<Reader, Failure> {
     let Database::Sqlite(path) = &source.database;
     Ok(Reader::open(path).await?)
+}
+
+/// The database at one moment.
+pub(super) async fn snapshot(source: &Source) -> Result<Reader, Failure> {
+    let Database::Sqlite(path) = &source.database;
+    Ok(Reader::snapshot(path).await?)
 }
 
 pub(super) async fn sessions(arguments: SessionsArguments) -> Result<(), Failure> {
@@ -62,6 +78,16 @@ pub(super) async fn sessions(arguments: SessionsArguments) -> Result<(), Failure
         Format::Json => output::json(&list)?,
         Format::Text if list.sessions.is_empty() => output::lines(["No sessions yet."])?,
         Format::Text => output::lines([table::sessions(&list.sessions)])?,
+    }
+    Ok(())
+}
+
+pub(super) async fn recorders(arguments: RecordersArguments) -> Result<(), Failure> {
+    let recorders = open(&arguments.source).await?.recorders(now()).await?;
+    match arguments.output {
+        Format::Json => output::json(&recorders)?,
+        Format::Text if recorders.is_empty() => output::lines(["No recorders yet."])?,
+        Format::Text => output::lines([table::recorders(&recorders)])?,
     }
     Ok(())
 }

@@ -1,59 +1,91 @@
 //! `verify`: is everything there, and unchanged?
 
-use super::{Failure, Format, Source, output, serve};
-use crate::evidence::chain::{self, Report};
-use crate::present::{GREEN, RED, YELLOW, counted, sanitize::line, styled};
-use crate::store::Database;
-use crate::store::sqlite::Reader;
+use super::{Failure, Format, Source, output, read, serve};
+use crate::evidence::bundle::{self, Manifest};
+use crate::evidence::checkpoint::Checkpoint;
+use crate::evidence::database;
+use crate::evidence::report::{Report, Verdict};
+use crate::evidence::scope::Scope;
+use crate::present::evidence;
+use crate::server::now;
 use clap::Args;
-use std::path::PathBuf;
+use serde::Serialize;
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Args)]
 pub(super) struct Arguments {
+    /// An export to verify instead of a database.
+    #[arg(value_name = "EXPORT", conflicts_with = "session")]
+    export: Option<PathBuf>,
     #[command(flatten)]
     source: Source,
-    /// Public keys to check signatures with: a JWK set or PEM. Without one only the chains are checked.
+    /// Verify one session's part of the database.
+    #[arg(long, value_name = "ID", conflicts_with = "checkpoint")]
+    session: Option<String>,
+    /// Public keys to check signatures with: a JWK set or PEM. May be given several times, for keys that were rotated.
     #[arg(long, value_name = "FILE")]
     public_key: Vec<PathBuf>,
+    /// A checkpoint that was taken before: what it names must still be there.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Check chains without signatures. It proves nothing against whoever can write to the file.
+    #[arg(long, conflicts_with = "public_key")]
+    chains_only: bool,
     /// How to print.
     #[arg(long, short, value_enum, default_value = "text")]
     output: Format,
 }
 
+/// A report as JSON: of an export, with its manifest.
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    export: Option<&'a Manifest>,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
 pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let keys = serve::keys(&arguments.public_key)?;
-    let Database::Sqlite(path) = &arguments.source.database;
-    let report = chain::verify(&Reader::open(path).await?, &keys).await?;
+    let checkpoint = arguments.checkpoint.as_deref().map(read_checkpoint).transpose()?;
+    let (manifest, report) = match &arguments.export {
+        Some(path) => {
+            let file = File::open(path).map_err(|source| Failure::File { path: path.clone(), source })?;
+            let verified = bundle::verify(BufReader::new(file), &keys, checkpoint.as_ref());
+            let (manifest, report) =
+                verified.map_err(|source| Failure::Bundle { path: path.clone(), source })?;
+            (Some(manifest), report)
+        }
+        None => {
+            let reader = read::snapshot(&arguments.source).await?;
+            let scope = match arguments.session {
+                None => Scope::Everything {},
+                Some(id) => {
+                    reader.session_scope(&id).await?.ok_or(Failure::Missing { what: "session", id })?
+                }
+            };
+            (None, database::verify(&reader, &keys, checkpoint.as_ref(), &scope, now()).await?)
+        }
+    };
     match arguments.output {
-        Format::Json => output::json(&report)?,
-        Format::Text => output::lines(text(&report))?,
-    }
-    Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn text(report: &Report) -> Vec<String> {
-    let mut out =
-        vec![format!("{} of {} checked.", batches(report.batches), counted(report.recorders, "recorder"))];
-    out.push(if report.signatures_checked {
-        format!("{} signed by a given key.", batches(report.signed))
-    } else {
-        styled(YELLOW, "Signatures were not checked: no --public-key was given.")
-    });
-    for (findings, style, word) in [(&report.gaps, YELLOW, "GAP"), (&report.problems, RED, "WRONG")] {
-        for finding in findings {
-            let batch = finding.batch.map_or(String::new(), |batch| format!(", batch {batch}"));
-            let place = format!("recorder {}{batch}", line(&finding.recorder));
-            out.push(format!("{} {place}: {}", styled(style, word), line(&finding.message)));
+        Format::Json => output::json(&Printed { export: manifest.as_ref(), report: &report })?,
+        Format::Text => {
+            output::lines(manifest.iter().flat_map(evidence::manifest))?;
+            output::lines(evidence::report(&report))?;
         }
     }
-    out.push(match report.problems.len() {
-        0 => styled(GREEN, "Nothing is wrong."),
-        count => styled(RED, &format!("{} wrong.", counted(count as i128, "thing"))),
-    });
-    out
+    Ok(match report.verdict() {
+        Verdict::Whole => ExitCode::SUCCESS,
+        Verdict::Unsigned if arguments.chains_only => ExitCode::SUCCESS,
+        Verdict::Unsigned => ExitCode::from(2),
+        Verdict::Broken => ExitCode::FAILURE,
+    })
 }
 
-fn batches(count: u64) -> String {
-    if count == 1 { "1 batch".into() } else { format!("{count} batches") }
+fn read_checkpoint(path: &Path) -> Result<Checkpoint, Failure> {
+    let text = fs::read(path).map_err(|source| Failure::File { path: path.to_owned(), source })?;
+    serde_json::from_slice(&text).map_err(|_| Failure::Checkpoint { path: path.to_owned() })
 }

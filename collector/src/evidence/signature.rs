@@ -30,10 +30,10 @@ impl SignatureError {
     /// Stable short name for metrics.
     pub fn code(self) -> &'static str {
         match self {
-            Self::Missing => "missing",
-            Self::Malformed => "malformed",
+            Self::Missing => "unsigned",
+            Self::Malformed => "malformedSignature",
             Self::UnknownKey => "unknownKey",
-            Self::Mismatch => "mismatch",
+            Self::Mismatch => "badSignature",
         }
     }
 }

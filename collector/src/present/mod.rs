@@ -2,6 +2,7 @@
 //! not been through [`sanitize`].
 
 pub mod body;
+pub mod evidence;
 pub mod sanitize;
 pub mod sentence;
 pub mod table;

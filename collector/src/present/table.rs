@@ -5,14 +5,13 @@ use super::sanitize::line;
 use super::sentence::sentence;
 use super::timeline::{attributed, duration, micros_between, second, user_text};
 use super::{BOLD, RED, YELLOW, counted, styled};
-use crate::store::model::{ExchangeDetail, SessionSummary, SessionUser};
+use crate::store::model::{ExchangeDetail, RecorderState, RecorderSummary, SessionSummary, SessionUser};
 use chaperone_record::Attributed;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 /// The list of sessions, in `kubectl`'s plain manner.
 pub fn sessions(sessions: &[SessionSummary]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header([
+    let mut table = plain(&[
         "SESSION",
         "STARTED",
         "DURATION",
@@ -41,7 +40,55 @@ pub fn sessions(sessions: &[SessionSummary]) -> String {
         ];
         table.add_row(texts.into_iter().chain(numbers.map(|number| number.to_string())));
     }
-    for column in table.column_iter_mut().skip(6) {
+    printed(table, 6)
+}
+
+/// The list of recorders.
+pub fn recorders(recorders: &[RecorderSummary]) -> String {
+    let mut table = plain(&[
+        "RECORDER",
+        "STATE",
+        "NODE",
+        "FILTER",
+        "BATCHES",
+        "ENTRIES",
+        "MISSING",
+        "GAPS",
+        "FORKS",
+        "INCOMPLETE",
+    ]);
+    for recorder in recorders {
+        let state = match recorder.state {
+            RecorderState::Open => "open".to_owned(),
+            RecorderState::Silent => format!("silent since {}", second(recorder.last_received)),
+        };
+        let open = recorder.open.as_ref();
+        let known = |text: &str| if text.is_empty() { "-".to_owned() } else { line(text).into_owned() };
+        let texts = [
+            line(&recorder.recorder).into_owned(),
+            state,
+            known(open.map_or("", |open| &open.node)),
+            known(open.map_or("", |open| &open.filter.version)),
+        ];
+        let RecorderSummary { batches, entries, missing, gaps, forks, incomplete, .. } = recorder;
+        let numbers = [batches, entries, missing, gaps, forks, incomplete];
+        table.add_row(texts.into_iter().chain(numbers.map(|number| number.to_string())));
+    }
+    printed(table, 4)
+}
+
+fn plain(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header.iter().copied());
+    table
+}
+
+/// The table's text, with the columns from `numbers` on set to the right.
+fn printed(mut table: Table, numbers: usize) -> String {
+    for column in table.column_iter_mut().skip(numbers) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>().join("\n")

@@ -18,14 +18,13 @@ pub(super) async fn healthz() -> &'static str {
 
 /// The database takes writes: it writes a row the way batches are written.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
-    match tokio::time::timeout(PROBE_TIMEOUT, app.queue.probe()).await {
-        Ok(true) => Ok("ok\n"),
-        _ => Err(Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "unavailable",
-            "the database cannot be written",
-        )),
-    }
+    let reason = match tokio::time::timeout(PROBE_TIMEOUT, app.queue.probe()).await {
+        Ok(Ok(())) => return Ok("ok\n"),
+        Ok(Err(reason)) => reason,
+        Err(_) => "timeout",
+    };
+    let detail = format!("the database cannot be written: {reason}");
+    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail))
 }
 
 /// The metrics.

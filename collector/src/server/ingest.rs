@@ -1,6 +1,6 @@
 //! `POST /v1/records`: one batch, acknowledged once it is durable.
 
-use super::metrics::ResultLabel;
+use super::metrics::Reason;
 use super::problem::Problem;
 use super::{App, auth, now};
 use crate::evidence::signature;
@@ -33,16 +33,12 @@ pub(super) async fn post_records(
     State(app): State<Arc<App>>,
     request: Request<Body>,
 ) -> Result<Json<Acknowledgement>, Problem> {
-    let result = take(&app, request).await;
-    let name = match &result {
-        Ok((_, name)) => name,
-        Err(problem) => problem.code(),
-    };
-    app.metrics.batches.get_or_create(&ResultLabel { result: name }).inc();
-    result.map(|(acknowledgement, _)| Json(acknowledgement))
+    take(&app, request).await.map(Json).inspect_err(|problem| {
+        app.metrics.refusals.get_or_create(&Reason { reason: problem.reason() }).inc();
+    })
 }
 
-async fn take(app: &App, request: Request<Body>) -> Result<(Acknowledgement, &'static str), Problem> {
+async fn take(app: &App, request: Request<Body>) -> Result<Acknowledgement, Problem> {
     let (parts, body) = request.into_parts();
     let admitted = match admit(app, &parts.headers) {
         Ok(admitted) => admitted,
@@ -56,9 +52,9 @@ async fn take(app: &App, request: Request<Body>) -> Result<(Acknowledgement, &'s
     let kid = check_signature(app, admitted.signature.as_deref(), &body)?;
     let batch = ReceivedBatch::parse(body, admitted.signature, kid, now())
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed", error.to_string()))?;
-    let name = store(app, batch).await;
+    let acknowledged = store(app, batch).await;
     app.metrics.latency.observe(started.elapsed().as_secs_f64());
-    name
+    acknowledged
 }
 
 /// A request whose body may be read.
@@ -94,19 +90,18 @@ async fn drain(app: &App, body: Body) {
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, all).await;
 }
 
-async fn store(app: &App, batch: ReceivedBatch) -> Result<(Acknowledgement, &'static str), Problem> {
+async fn store(app: &App, batch: ReceivedBatch) -> Result<Acknowledgement, Problem> {
     let acknowledgement =
         Acknowledgement { recorder: batch.recorder.clone(), batch: u64::try_from(batch.batch).unwrap_or(0) };
     let (entries, bytes) = (batch.entries.len() as u64, batch.body.len() as u64);
     let stored = app.queue.store(batch).await.map_err(|error| match error {
         SubmitError::Full => busy(),
-        SubmitError::Stopping | SubmitError::Failed => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string())
-                .retry_after(RETRY_AFTER)
-        }
+        SubmitError::Stopping => unavailable(&error, "stopping"),
+        SubmitError::Failed(reason) => unavailable(&error, reason),
     })?;
     match stored {
         Stored::New { foreign } => {
+            app.metrics.batches.inc();
             app.metrics.entries.inc_by(entries);
             app.metrics.bytes.inc_by(bytes);
             app.metrics.foreign.inc_by(foreign);
@@ -114,11 +109,15 @@ async fn store(app: &App, batch: ReceivedBatch) -> Result<(Acknowledgement, &'st
                 let Acknowledgement { recorder, batch } = &acknowledgement;
                 tracing::warn!(%recorder, batch, foreign, "A batch names exchanges of another recorder; they were not merged.");
             }
-            Ok((acknowledgement, "stored"))
+            Ok(acknowledgement)
         }
-        Stored::Known => Ok((acknowledgement, "known")),
+        Stored::Known => {
+            app.metrics.retries.inc();
+            Ok(acknowledgement)
+        }
         Stored::Fork { new } => {
             let Acknowledgement { recorder, batch } = &acknowledgement;
+            app.metrics.forks.inc_by(u64::from(new));
             tracing::error!(%recorder, batch, new, "Other bytes came under a batch number that is taken.");
             let detail =
                 "another batch is stored under this number; this one is kept as evidence of the fork";
@@ -144,9 +143,8 @@ fn check_signature(app: &App, header: Option<&str>, body: &[u8]) -> Result<Optio
         return Ok(None);
     }
     signature::verify(&app.keys, header, body).map(Some).map_err(|error| {
-        app.metrics.signatures.get_or_create(&ResultLabel { result: error.code() }).inc();
         tracing::warn!(reason = error.code(), "A batch was refused for its signature.");
-        Problem::new(StatusCode::FORBIDDEN, "signature", error.to_string())
+        Problem::new(StatusCode::FORBIDDEN, "signature", error.to_string()).because(error.code())
     })
 }
 
@@ -169,6 +167,12 @@ async fn read(app: &App, body: Body) -> Result<Vec<u8>, Problem> {
 fn too_large(app: &App) -> Problem {
     let detail = format!("a batch may have at most {} bytes", app.limits.body_bytes);
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "tooLarge", detail)
+}
+
+fn unavailable(error: &SubmitError, reason: &'static str) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string())
+        .because(reason)
+        .retry_after(RETRY_AFTER)
 }
 
 fn busy() -> Problem {

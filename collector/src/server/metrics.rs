@@ -7,29 +7,56 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-/// A label for what became of something.
+/// Why a batch was refused: each is there from the start, so that the first refusal is seen as an increase.
+const REASONS: [&str; 19] = [
+    "unauthorized",
+    "contentEncoding",
+    "tooLarge",
+    "busy",
+    "timeout",
+    "body",
+    "malformed",
+    "unsigned",
+    "malformedSignature",
+    "unknownKey",
+    "badSignature",
+    "fork",
+    "stopping",
+    "diskFull",
+    "io",
+    "locked",
+    "readOnly",
+    "corrupt",
+    "database",
+];
+
+/// A label for why something was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct ResultLabel {
+pub(super) struct Reason {
     /// A stable short name.
-    pub(super) result: &'static str,
+    pub(super) reason: &'static str,
 }
 
 /// All metrics of one server.
 pub(super) struct Metrics {
     registry: Registry,
-    /// Posted batches by result: `stored`, `known`, or a problem's code.
-    pub(super) batches: Family<ResultLabel, Counter>,
-    /// Batches whose signature was not accepted, by reason.
-    pub(super) signatures: Family<ResultLabel, Counter>,
-    /// Entries in stored batches.
+    /// Batches stored.
+    pub(super) batches: Counter,
+    /// Their bytes.
+    pub(super) bytes: Counter,
+    /// Their entries.
     pub(super) entries: Counter,
     /// Entries that named an exchange of another recorder.
     pub(super) foreign: Counter,
-    /// Bytes of stored batches.
-    pub(super) bytes: Counter,
+    /// Batches that were stored before and came again.
+    pub(super) retries: Counter,
+    /// Posts that were not acknowledged, by reason.
+    pub(super) refusals: Family<Reason, Counter>,
+    /// Other bytes under a number that was taken, each counted once.
+    pub(super) forks: Counter,
     /// Batches waiting to be written.
     pub(super) waiting: Gauge,
-    /// From a whole batch to its acknowledgement.
+    /// From a whole batch to its answer.
     pub(super) latency: Histogram,
 }
 
@@ -37,31 +64,32 @@ impl Metrics {
     pub(super) fn new() -> Self {
         let mut registry = Registry::with_prefix("chaperone_collector");
         let metrics = Self {
-            batches: Family::default(),
-            signatures: Family::default(),
+            batches: Counter::default(),
+            bytes: Counter::default(),
             entries: Counter::default(),
             foreign: Counter::default(),
-            bytes: Counter::default(),
+            retries: Counter::default(),
+            refusals: Family::default(),
+            forks: Counter::default(),
             waiting: Gauge::default(),
             latency: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
             registry: Registry::default(),
         };
-        registry.register("batches", "Posted batches by result", metrics.batches.clone());
-        registry.register(
-            "signatures_refused",
-            "Batches with a refused signature by reason",
-            metrics.signatures.clone(),
-        );
-        registry.register("entries_stored", "Entries in stored batches", metrics.entries.clone());
-        registry.register(
-            "entries_foreign",
-            "Entries that named an exchange of another recorder",
-            metrics.foreign.clone(),
-        );
-        registry.register_with_unit("stored", "Bytes of stored batches", Unit::Bytes, metrics.bytes.clone());
+        for reason in REASONS {
+            drop(metrics.refusals.get_or_create(&Reason { reason }));
+        }
+        let mut counter =
+            |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
+        counter("batches", "Batches stored", &metrics.batches);
+        counter("entries", "Entries in stored batches", &metrics.entries);
+        counter("entries_foreign", "Entries that named an exchange of another recorder", &metrics.foreign);
+        counter("retries", "Batches that were stored before and came again", &metrics.retries);
+        counter("forks", "Other bytes that came under a batch number that was taken", &metrics.forks);
+        registry.register_with_unit("batch", "Bytes of stored batches", Unit::Bytes, metrics.bytes.clone());
+        registry.register("refusals", "Posts that were not acknowledged by reason", metrics.refusals.clone());
         registry.register("batches_waiting", "Batches waiting to be written", metrics.waiting.clone());
-        let help = "From a whole batch to its acknowledgement";
-        registry.register_with_unit("acknowledgement", help, Unit::Seconds, metrics.latency.clone());
+        let help = "From a whole batch to its answer";
+        registry.register_with_unit("ingest", help, Unit::Seconds, metrics.latency.clone());
         Self { registry, ..metrics }
     }
 

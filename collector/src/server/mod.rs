@@ -178,7 +178,7 @@ fn router(app: Arc<App>) -> Router {
 }
 
 /// The system's clock, which a wrong setting may put before 1970.
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }

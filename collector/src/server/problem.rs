@@ -9,13 +9,14 @@ use serde_json::json;
 pub(crate) struct Problem {
     status: StatusCode,
     code: &'static str,
+    reason: &'static str,
     detail: String,
     retry_after: Option<u32>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), retry_after: None }
+        Self { status, code, reason: code, detail: detail.into(), retry_after: None }
     }
 
     /// Adds `Retry-After`.
@@ -23,9 +24,14 @@ impl Problem {
         Self { retry_after: Some(seconds), ..self }
     }
 
-    /// The stable name, also used in metrics.
-    pub(crate) fn code(&self) -> &'static str {
-        self.code
+    /// Names for metrics what `code` leaves open.
+    pub(crate) fn because(self, reason: &'static str) -> Self {
+        Self { reason, ..self }
+    }
+
+    /// The stable name in metrics: the code, or what it leaves open.
+    pub(crate) fn reason(&self) -> &'static str {
+        self.reason
     }
 }
 

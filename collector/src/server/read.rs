@@ -1,7 +1,7 @@
 //! The auditors' read API. Every route needs the auditor token; without a configured one, none answers.
 
 use super::problem::Problem;
-use super::{App, auth};
+use super::{App, auth, now};
 use crate::store::StoreError;
 use crate::store::model::{ExchangeDetail, RecorderSummary, SessionDetail, SessionList};
 use axum::Json;
@@ -72,7 +72,7 @@ pub(super) async fn recorders(
     _: Auditor,
     State(app): State<Arc<App>>,
 ) -> Result<Json<Vec<RecorderSummary>>, Problem> {
-    Ok(Json(app.reader.recorders().await.map_err(failed)?))
+    Ok(Json(app.reader.recorders(now()).await.map_err(failed)?))
 }
 
 fn missing(what: &str) -> Problem {

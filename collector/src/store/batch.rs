@@ -73,12 +73,27 @@ pub struct Located {
 
 /// A batch whose entries are still text.
 #[derive(Deserialize)]
-pub(crate) struct Envelope<'a> {
+struct Envelope<'a> {
+    recorder: String,
+    batch: u64,
+    previous: String,
+    #[serde(borrow)]
+    entries: Vec<&'a RawValue>,
+}
+
+/// Where a batch says that it stands: what its chain is checked by, whatever its entries are.
+#[derive(Deserialize)]
+pub(crate) struct Place {
     pub(crate) recorder: String,
     pub(crate) batch: u64,
     pub(crate) previous: String,
-    #[serde(borrow)]
-    pub(crate) entries: Vec<&'a RawValue>,
+}
+
+impl Place {
+    /// Reads it from a batch's bytes.
+    pub(crate) fn read(body: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(body)
+    }
 }
 
 impl ReceivedBatch {
@@ -122,9 +137,14 @@ impl Located {
         let text = raw.get();
         // `raw` borrows from `body`, so the distance between their addresses is the entry's offset.
         let start = text.as_ptr().addr().checked_sub(body.as_ptr().addr())?;
-        let mut entry: Entry = serde_json::from_str(text).ok()?;
+        Some(Self { start, ..Self::of(text.as_bytes())? })
+    }
+
+    /// Reads an entry that is all of `bytes`.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let mut entry: Entry = serde_json::from_slice(bytes).ok()?;
         let object_name = strip_bodies(&mut entry);
-        Some(Self { entry, object_name, start, length: text.len() })
+        Some(Self { entry, object_name, start: 0, length: bytes.len() })
     }
 }
 

@@ -4,7 +4,7 @@
 //! is the same for every order of arrival of the same entries.
 
 use super::batch::Located;
-use super::model::{Closing, Delivery, ExchangeSummary, SessionUser, State};
+use super::model::{Closing, Delivery, ExchangeSummary, SessionSummary, SessionUser, State};
 use chaperone_record::{Attributed, Entry, Responded, Timestamp, Timing};
 
 /// Verbs that change something in the cluster.
@@ -197,6 +197,14 @@ impl ExchangeSummary {
             unverified: count(!self.verified),
             masked: i64::try_from(self.masked_values()).unwrap_or(i64::MAX),
         }
+    }
+}
+
+impl SessionSummary {
+    /// Its numbers.
+    pub fn totals(&self) -> Totals {
+        let Self { requests, writes, refused, failed, incomplete, unverified, masked, .. } = *self;
+        Totals { requests, writes, refused, failed, incomplete, unverified, masked }
     }
 }
 

@@ -42,6 +42,22 @@ pub enum StoreError {
     Damaged(&'static str),
 }
 
+impl StoreError {
+    /// Stable short name of the cause, for metrics and `/readyz`. It tells nothing of any record.
+    pub fn reason(&self) -> &'static str {
+        let Self::Database(sqlx::Error::Database(error)) = self else { return "database" };
+        // SQLite's primary result code is the lowest byte of the extended one.
+        match error.code().and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff) {
+            Some(5 | 6) => "locked",
+            Some(8) => "readOnly",
+            Some(10) => "io",
+            Some(11 | 26) => "corrupt",
+            Some(13) => "diskFull",
+            _ => "database",
+        }
+    }
+}
+
 /// Which database: `sqlite://PATH`, or a plain path to an SQLite file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -255,14 +255,24 @@ pub struct RecordedGap {
 pub struct RecorderSummary {
     /// The worker VM's chain.
     pub recorder: String,
+    /// Whether it was heard of lately.
+    pub state: RecorderState,
     /// The lowest batch that arrived.
     pub first_batch: i64,
     /// The highest batch that arrived.
     pub last_batch: i64,
-    /// How many arrived; fewer than first to last where some are missing.
+    /// How many arrived.
     pub batches: i64,
+    /// How many below the highest did not.
+    pub missing: i64,
     /// How many entries they hold.
     pub entries: i64,
+    /// Exchanges of it whose end or beginning is not in the records.
+    pub incomplete: i64,
+    /// How often it admits to have lost entries.
+    pub gaps: i64,
+    /// How often other bytes came under a number that was taken.
+    pub forks: i64,
     /// When the first to arrive came, microseconds since 1970.
     #[serde(with = "micros")]
     pub first_received: i64,
@@ -272,8 +282,27 @@ pub struct RecorderSummary {
     /// Its `open` entry, once batch 0 arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open: Option<Open>,
-    /// How often other bytes came under a number that was taken.
-    pub forks: i64,
+}
+
+/// Whether a recorder was heard of lately. A worker's end cannot be told from having nothing to record: a proxy that
+/// is killed says no farewell, so none is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RecorderState {
+    /// A batch came within the last ten minutes.
+    Open,
+    /// None did: it has ended, or there is nothing to record.
+    Silent,
+}
+
+impl RecorderState {
+    /// How long without a batch counts as silence: 10 minutes, in microseconds.
+    const SILENCE: u64 = 10 * 60 * 1_000_000;
+
+    pub(crate) fn of(last_received: i64, now: Timestamp) -> Self {
+        let last = u64::try_from(last_received).unwrap_or(0);
+        if now.micros().saturating_sub(last) > Self::SILENCE { Self::Silent } else { Self::Open }
+    }
 }
 
 /// Microseconds since 1970 that are shown as RFC 3339.

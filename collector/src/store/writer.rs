@@ -36,14 +36,14 @@ pub enum SubmitError {
     /// The server is going down.
     #[error("the collector is stopping")]
     Stopping,
-    /// The database did not take it.
-    #[error("the batch could not be written")]
-    Failed,
+    /// The database did not take it; see [`StoreError::reason`].
+    #[error("the batch could not be written: {0}")]
+    Failed(&'static str),
 }
 
 enum Job {
     Store(Box<ReceivedBatch>, oneshot::Sender<Result<Stored, SubmitError>>),
-    Probe(oneshot::Sender<bool>),
+    Probe(oneshot::Sender<Result<(), &'static str>>),
 }
 
 /// Hands batches to the writing task. When the last clone is dropped, the task finishes what waits and ends.
@@ -69,10 +69,12 @@ impl WriteQueue {
         answer.await.unwrap_or(Err(SubmitError::Stopping))
     }
 
-    /// True where the database can be written right now.
-    pub async fn probe(&self) -> bool {
+    /// Whether the database can be written right now; else why not. After a batch that could not be, it must take as
+    /// much as that batch again.
+    pub async fn probe(&self) -> Result<(), &'static str> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Probe(reply)).await.is_ok() && answer.await.unwrap_or(false)
+        self.jobs.send(Job::Probe(reply)).await.map_err(|_| "stopping")?;
+        answer.await.unwrap_or(Err("stopping"))
     }
 
     /// How many batches wait.
@@ -83,22 +85,37 @@ impl WriteQueue {
 
 async fn run(mut writer: Writer, mut incoming: mpsc::Receiver<Job>) -> Writer {
     let mut jobs = Vec::with_capacity(GROUP);
+    // The largest batch that the database did not take, until it takes as much again.
+    let mut failed = 0;
     while incoming.recv_many(&mut jobs, GROUP).await > 0 {
-        let (mut batches, mut replies) = (Vec::new(), Vec::new());
+        let (mut batches, mut replies, mut probes) = (Vec::new(), Vec::new(), Vec::new());
         for job in jobs.drain(..) {
             match job {
                 Job::Store(batch, reply) => {
                     batches.push(*batch);
                     replies.push(reply);
                 }
-                Job::Probe(reply) => {
-                    let _ = reply.send(writer.probe().await.is_ok());
-                }
+                Job::Probe(reply) => probes.push(reply),
             }
         }
+        let results = store(&mut writer, &batches).await;
         // Who has gone in the meantime (a send that fails) will post again and be told that the batch is known.
-        for (reply, stored) in replies.into_iter().zip(store(&mut writer, &batches).await) {
-            let _ = reply.send(stored.map_err(|_| SubmitError::Failed));
+        for ((reply, stored), batch) in replies.into_iter().zip(results).zip(&batches) {
+            match &stored {
+                Ok(_) if batch.body.len() >= failed => failed = 0,
+                Ok(_) => {}
+                Err(_) => failed = failed.max(batch.body.len()),
+            }
+            let _ = reply.send(stored.map_err(|error| SubmitError::Failed(error.reason())));
+        }
+        if !probes.is_empty() {
+            let taken = writer.probe(failed).await.map_err(|error| error.reason());
+            if taken.is_ok() {
+                failed = 0;
+            }
+            for probe in probes {
+                let _ = probe.send(taken);
+            }
         }
     }
     writer
@@ -106,6 +123,9 @@ async fn run(mut writer: Writer, mut incoming: mpsc::Receiver<Job>) -> Writer {
 
 /// Writes a group in one transaction; where that fails, each batch in its own, so that one cannot fail the others.
 async fn store(writer: &mut Writer, batches: &[ReceivedBatch]) -> Vec<Result<Stored, StoreError>> {
+    if batches.is_empty() {
+        return Vec::new();
+    }
     match writer.store(batches).await {
         Ok(stored) => return stored.into_iter().map(Ok).collect(),
         Err(error) if batches.len() == 1 => {

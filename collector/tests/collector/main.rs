@@ -1,6 +1,9 @@
 //! The collector as its users meet it: the real program, driven over HTTP and the command line.
 
+mod durability;
 mod evidence;
+mod exports;
 mod ingest;
+mod mutations;
 mod reading;
 mod support;

@@ -212,7 +212,10 @@ fn hostile_records_are_inert() {
         &["show", "e-1", "-o", "json"],
         &["replay", evil, "--bodies", "--all"],
         &["replay", evil, "-o", "json"],
-        &["verify"],
+        &["verify", "--chains-only"],
+        &["verify", "--chains-only", "--session", evil],
+        &["recorders"],
+        &["export", "--session", evil],
     ] {
         let text = place.text(arguments);
         let bad: Vec<char> = text

@@ -1,5 +1,8 @@
 //! A real `chaperone serve` on a free port with a database of its own; both are gone when it is dropped.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ed25519_dalek::pkcs8::DecodePrivateKey as _;
+use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -51,6 +54,26 @@ impl Place {
         serde_json::from_str(&self.text(arguments)).unwrap()
     }
 
+    /// Runs a command and returns its exit status and the codes of what is wrong, each with its place.
+    pub fn verdict(&self, arguments: &[&str]) -> (Option<i32>, Vec<String>) {
+        let output = self.run(&[&["verify", "-o", "json"], arguments].concat());
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        (output.status.code(), codes(report["problems"].as_array().unwrap_or(&Vec::new())))
+    }
+
+    /// Does something to the database behind the program's back.
+    pub fn sql(&self, statements: &str) {
+        let statements = sqlx::AssertSqlSafe(statements.to_owned());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            use sqlx::ConnectOptions as _;
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.database());
+            let mut connection = options.connect().await.unwrap();
+            sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
+            sqlx::Connection::close(connection).await.unwrap();
+        });
+    }
+
     pub fn serve(&self, arguments: &[&str]) -> Server {
         Server::start(self, arguments, Some(AUDITOR))
     }
@@ -59,6 +82,18 @@ impl Place {
     pub fn serve_without_auditors(&self) -> Server {
         Server::start(self, &[], None)
     }
+}
+
+/// `missing r-1 2` for each problem, in order, once.
+pub fn codes(problems: &[Value]) -> Vec<String> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let mut codes: Vec<String> = problems
+        .iter()
+        .map(|p| [&p["code"], &p["recorder"], &p["batch"]].map(text).join(" ").replace(" null", ""))
+        .collect();
+    codes.sort();
+    codes.dedup();
+    codes
 }
 
 fn program() -> Command {
@@ -90,8 +125,14 @@ impl Answer {
 
 impl Server {
     fn start(place: &Place, arguments: &[&str], auditor: Option<&str>) -> Self {
+        Self::start_as(program(), place, arguments, auditor)
+    }
+
+    /// Starts `program`, which runs the collector in the end.
+    pub fn start_as(mut program: Command, place: &Place, arguments: &[&str], auditor: Option<&str>) -> Self {
         let port_file = place.path("port");
-        let mut child = program()
+        let mut child = program
+            .current_dir(place.folder.path())
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--port-file"])
             .arg(&port_file)
             .arg("--database")
@@ -143,6 +184,11 @@ impl Server {
         let text = self.get_with("/metrics", None).body;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
         line.unwrap_or_else(|| panic!("no {name} in {text}"))
+    }
+
+    /// Its process' id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends it as a service manager does, and waits for it.
@@ -211,6 +257,31 @@ pub fn chain(recorder: &str, batches: &[&[Value]]) -> Vec<Vec<u8>> {
         body
     };
     batches.iter().enumerate().map(link).collect()
+}
+
+/// A key made by `keygen`, and its name.
+pub fn keygen(place: &Place, folder: &str) -> (SigningKey, String) {
+    let printed = place.text(&["keygen", "--out", folder]);
+    let kid = printed.lines().find_map(|line| line.strip_prefix("kid")).unwrap().trim().to_owned();
+    let pem = std::fs::read_to_string(place.path(folder).join("signing-key.pem")).unwrap();
+    let public = std::fs::read_to_string(place.path(folder).join("public-keys.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&public).unwrap()["keys"][0]["kid"], *kid);
+    (SigningKey::from_pkcs8_pem(&pem).unwrap(), kid)
+}
+
+/// The signature header that a filter with this key sends.
+pub fn sign(key: &SigningKey, kid: &str, body: &[u8]) -> String {
+    let header = URL_SAFE_NO_PAD.encode(json!({"alg": "EdDSA", "kid": kid}).to_string());
+    let input = format!("{header}.{}", URL_SAFE_NO_PAD.encode(body));
+    format!("{header}..{}", URL_SAFE_NO_PAD.encode(key.sign(input.as_bytes()).to_bytes()))
+}
+
+/// Posts a batch with or without a signature.
+pub fn post(server: &Server, body: &[u8], signature: Option<&str>) -> Answer {
+    let token = format!("Bearer {INGEST}");
+    let mut headers = vec![("authorization", token.as_str())];
+    headers.extend(signature.map(|signature| (SIGNATURE, signature)));
+    server.post_with(body, &headers)
 }
 
 /// A moment of the test's day.

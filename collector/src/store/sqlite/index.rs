@@ -16,7 +16,10 @@ const SESSION_GAP: i64 = 30 * 60 * 1_000_000;
 const ROWS: usize = 500;
 
 /// How many session values are remembered as written.
-const SEEN: usize = 20_000;
+const MOST_SEEN: usize = 20_000;
+
+/// Session values that were written before: session, kind and value.
+pub(super) type Seen = HashSet<(String, &'static str, String)>;
 
 /// Microseconds as the database keeps them.
 pub(super) fn micros(time: Timestamp) -> i64 {
@@ -91,7 +94,7 @@ impl Index {
     pub(super) async fn write(
         mut self,
         connection: &mut SqliteConnection,
-        seen: &mut HashSet<(String, &'static str, String)>,
+        seen: &mut Seen,
     ) -> Result<(), StoreError> {
         // In order of time, so that derived sessions grow forwards.
         let mut changes: Vec<Change> = std::mem::take(&mut self.exchanges).into_values().collect();
@@ -196,11 +199,11 @@ async fn write_entries(connection: &mut SqliteConnection, batch: &ReceivedBatch)
     Ok(())
 }
 
-fn whole(number: usize) -> i64 {
+pub(super) fn whole(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn type_name(entry: &Entry) -> &'static str {
+pub(super) fn type_name(entry: &Entry) -> &'static str {
     match entry {
         Entry::Open(_) => "open",
         Entry::Request(_) => "request",
@@ -302,10 +305,10 @@ async fn write_exchange(connection: &mut SqliteConnection, row: &ExchangeSummary
 async fn write_values(
     connection: &mut SqliteConnection,
     row: &ExchangeSummary,
-    seen: &mut HashSet<(String, &'static str, String)>,
+    seen: &mut Seen,
 ) -> Result<(), StoreError> {
     let Some(session) = &row.session else { return Ok(()) };
-    if seen.len() > SEEN {
+    if seen.len() > MOST_SEEN {
         seen.clear();
     }
     for (kind, value) in row.session_values() {

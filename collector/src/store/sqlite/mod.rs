@@ -1,10 +1,11 @@
 //! Records in an SQLite file: WAL with `synchronous=FULL`, so that a commit is on disk when it returns.
 
+mod evidence;
 mod index;
 mod read;
 mod write;
 
-pub use read::{Reader, StoredBatch, StoredFork};
+pub use read::Reader;
 pub use write::Writer;
 
 use super::StoreError;

@@ -1,13 +1,13 @@
 use super::{options, schema_version};
 use crate::store::StoreError;
 use crate::store::model::{
-    ExchangeDetail, ExchangeSummary, RecordedEntry, RecordedGap, RecorderSummary, SessionDetail, SessionList,
-    SessionSummary,
+    ExchangeDetail, ExchangeSummary, RecordedEntry, RecordedGap, RecorderState, RecorderSummary,
+    SessionDetail, SessionList, SessionSummary,
 };
 use chaperone_record::{Gap, Timestamp};
 use serde::de::DeserializeOwned;
-use sqlx::Row as _;
 use sqlx::sqlite::{SqlitePool, SqlitePoolOptions, SqliteRow};
+use sqlx::{Executor as _, Row as _};
 use std::path::Path;
 
 /// Connections that read at a time.
@@ -16,42 +16,35 @@ const READERS: u32 = 4;
 /// Reads a database without changing it; it may be in use by a server.
 #[derive(Clone)]
 pub struct Reader {
-    pool: SqlitePool,
-}
-
-/// A batch's row, as verification needs it.
-#[derive(Clone, Debug)]
-pub struct StoredBatch {
-    /// Its number.
-    pub batch: i64,
-    /// The digest taken when it came.
-    pub digest: String,
-    /// The bytes.
-    pub body: Vec<u8>,
-    /// The signature header.
-    pub signature: Option<String>,
-}
-
-/// Other bytes under a number that was taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredFork {
-    /// Whose chain.
-    pub recorder: String,
-    /// Which number.
-    pub batch: i64,
-    /// The other bytes' SHA-256.
-    pub digest: String,
+    pub(super) pool: SqlitePool,
 }
 
 impl Reader {
     /// Opens an existing database read-only.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::connect(path, SqlitePoolOptions::new().max_connections(READERS)).await
+    }
+
+    /// Opens an existing database as it stands at this moment, whatever is written to it from now on: what is compared
+    /// must be of one moment.
+    pub async fn snapshot(path: &Path) -> Result<Self, StoreError> {
+        // One connection that is never replaced, inside one transaction.
+        let one = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false);
+        let begin = one.after_connect(|connection, _| {
+            Box::pin(async move { connection.execute("BEGIN").await.map(drop) })
+        });
+        Self::connect(path, begin).await
+    }
+
+    async fn connect(path: &Path, pool: SqlitePoolOptions) -> Result<Self, StoreError> {
         if !path.is_file() {
             return Err(StoreError::Missing(path.to_owned()));
         }
-        let pool = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .connect_lazy_with(options(path).read_only(true));
+        let pool = pool.connect_lazy_with(options(path).read_only(true));
         let version: i64 = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
             .fetch_one(&pool)
             .await
@@ -166,64 +159,36 @@ impl Reader {
         }))
     }
 
-    /// Every chain, by name.
-    pub async fn recorders(&self) -> Result<Vec<RecorderSummary>, StoreError> {
-        let select = "SELECT r.*, (SELECT count(*) FROM forks f WHERE f.recorder = r.recorder) AS forks \
+    /// Every chain, by name, as it stands at `now`.
+    pub async fn recorders(&self, now: Timestamp) -> Result<Vec<RecorderSummary>, StoreError> {
+        let select = "SELECT r.*, (SELECT count(*) FROM forks f WHERE f.recorder = r.recorder) AS forks, \
+            (SELECT count(*) FROM gaps g WHERE g.recorder = r.recorder) AS gaps, \
+            (SELECT count(*) FROM exchanges x WHERE x.recorder = r.recorder AND x.state = 'incomplete') AS incomplete \
             FROM recorders r ORDER BY recorder";
         let rows = sqlx::query(select).fetch_all(&self.pool).await?;
         let recorder = |row: &SqliteRow| {
+            let (last_batch, batches) = (row.try_get("last_batch")?, row.try_get("batches")?);
+            let last_received = row.try_get("last_received")?;
             Ok(RecorderSummary {
                 recorder: row.try_get("recorder")?,
+                state: RecorderState::of(last_received, now),
                 first_batch: row.try_get("first_batch")?,
-                last_batch: row.try_get("last_batch")?,
-                batches: row.try_get("batches")?,
+                last_batch,
+                batches,
+                missing: i64::saturating_add(last_batch, 1).saturating_sub(batches),
                 entries: row.try_get("entries")?,
+                incomplete: row.try_get("incomplete")?,
+                gaps: row.try_get("gaps")?,
+                forks: row.try_get("forks")?,
                 first_received: row.try_get("first_received")?,
-                last_received: row.try_get("last_received")?,
+                last_received,
                 open: match row.try_get::<Option<String>, _>("open")? {
                     Some(_) => Some(json(row, "open")?),
                     None => None,
                 },
-                forks: row.try_get("forks")?,
             })
         };
         rows.iter().map(recorder).collect()
-    }
-
-    /// The batches that have a row, whose chain they are, apart from the index: what verification walks.
-    pub async fn chains(&self) -> Result<Vec<String>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT DISTINCT recorder FROM batches ORDER BY recorder")
-            .fetch_all(&self.pool)
-            .await?)
-    }
-
-    /// The first batch of a chain with a number above `after`.
-    pub async fn batch_after(&self, recorder: &str, after: i64) -> Result<Option<StoredBatch>, StoreError> {
-        let select = "SELECT batch, digest, body, signature FROM batches WHERE recorder = ? AND batch > ? ORDER BY batch LIMIT 1";
-        let row = sqlx::query(select).bind(recorder).bind(after).fetch_optional(&self.pool).await?;
-        row.map(|row| {
-            Ok(StoredBatch {
-                batch: row.try_get("batch")?,
-                digest: row.try_get("digest")?,
-                body: row.try_get("body")?,
-                signature: row.try_get("signature")?,
-            })
-        })
-        .transpose()
-    }
-
-    /// Every fork, in order.
-    pub async fn forks(&self) -> Result<Vec<StoredFork>, StoreError> {
-        let select = "SELECT recorder, batch, digest FROM forks ORDER BY recorder, batch, digest";
-        let rows = sqlx::query(select).fetch_all(&self.pool).await?;
-        let fork = |row: &SqliteRow| {
-            Ok(StoredFork {
-                recorder: row.try_get("recorder")?,
-                batch: row.try_get("batch")?,
-                digest: row.try_get("digest")?,
-            })
-        };
-        rows.iter().map(fork).collect()
     }
 
     async fn session_of(&self, row: &SqliteRow) -> Result<SessionSummary, StoreError> {
@@ -260,7 +225,7 @@ impl Reader {
     }
 }
 
-fn json<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError> {
+pub(super) fn json<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError> {
     serde_json::from_str(row.try_get(column)?).map_err(|_| StoreError::Damaged(column))
 }
 
