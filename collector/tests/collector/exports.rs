@@ -5,6 +5,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chaperone::evidence::sha256_hex;
 use serde_json::{Value, json};
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const KEYS: [&str; 4] = ["--public-key", "a/public-keys.json", "--public-key", "b/public-keys.json"];
@@ -225,7 +226,7 @@ fn rewrite(line: &mut Value, change: impl Fn(String) -> String) {
 #[test]
 fn a_second_verifier_gets_the_same_verdicts() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../test-harness/verifier/verify.py");
-    let able = Command::new("python3").args(["-c", "import cryptography"]).output();
+    let able = Command::new(python()).args(["-c", "import cryptography"]).output();
     if !able.is_ok_and(|output| output.status.success()) {
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "python3 with `cryptography` is needed");
         return eprintln!(
@@ -293,7 +294,7 @@ fn a_second_verifier_gets_the_same_verdicts() {
         ),
     ];
     let python = |file: &str, more: &[&str]| {
-        let mut command = Command::new("python3");
+        let mut command = Command::new(python());
         let output = command
             .arg(script)
             .arg(file)
@@ -342,4 +343,10 @@ fn a_second_verifier_gets_the_same_verdicts() {
         assert_eq!(ours("case.jsonl", &kept), expected, "{name}");
         assert_eq!(python("case.jsonl", &kept), expected, "{name}, the second verifier");
     }
+}
+
+/// The repository's own Python, where `make` has made one: it has the package.
+fn python() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python3");
+    if own.exists() { own } else { PathBuf::from("python3") }
 }
