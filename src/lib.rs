@@ -31,3 +31,4 @@ pub mod kube;
 pub mod mask;
 pub mod metrics;
 pub mod record;
+mod strict_json;

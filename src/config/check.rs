@@ -35,6 +35,11 @@ impl Problems {
         }
     }
 
+    /// Where they are.
+    pub(super) fn paths(&self) -> Vec<String> {
+        self.0.iter().map(|problem| problem.path.clone()).collect()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

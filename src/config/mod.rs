@@ -17,6 +17,7 @@ pub mod schema;
 mod secret;
 pub mod spec;
 mod validate;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use masking::{APPLY_TO, CustomPattern, MaskedResource, Masking, PATTERNS, Pa
 pub use recording::{Collector, Delivery, GroupResources, Level, Limits, OnFull, Recording, RecordingRule};
 pub use secret::Secret;
 
+use crate::strict_json;
 use serde::Deserialize;
 use serde_json::Value;
 use spec::{Field, Shape, optional, required};
@@ -99,7 +101,7 @@ impl FilterConfig {
     /// Everything that is wrong, each with its JSON path.
     pub fn parse(bytes: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<Problem>> {
         let mut problems = check::Problems::default();
-        let mut value: Value = match serde_json::from_slice(bytes) {
+        let mut value: Value = match strict_json::parse(bytes) {
             Ok(value) => value,
             Err(error) => {
                 problems.add("", format!("is not JSON: {error}"));
@@ -107,12 +109,14 @@ impl FilterConfig {
             }
         };
         check::check(&value, &ROOT, "", &mut problems);
-        if !problems.is_empty() {
-            return Err(problems.into_vec());
-        }
         drop_nulls(&mut value, 16);
+        // What is misshapen is left out, so that what is wrong with the rest is said in the same round.
+        for path in problems.paths() {
+            prune(&mut value, &path);
+        }
         let mut config: Self = match serde_json::from_value(value) {
             Ok(config) => config,
+            Err(_) if !problems.is_empty() => return Err(problems.into_vec()),
             Err(error) => {
                 problems.add("", error.to_string());
                 return Err(problems.into_vec());
@@ -134,6 +138,29 @@ fn drop_nulls(value: &mut Value, depth: usize) {
         }
         Value::Array(items) => items.iter_mut().for_each(|item| drop_nulls(item, deeper)),
         _ => {}
+    }
+}
+
+/// Takes out the value at a path as [`Problem::path`] has it, where there is one.
+fn prune(value: &mut Value, path: &str) {
+    let mut place = value;
+    let mut steps = path.split(['.', '[']).peekable();
+    while let Some(step) = steps.next() {
+        let last = steps.peek().is_none();
+        place = match (place, step.strip_suffix(']')) {
+            (Value::Object(map), None) if last => return drop(map.remove(step)),
+            (Value::Object(map), None) => match map.get_mut(step) {
+                Some(member) => member,
+                None => return,
+            },
+            (Value::Array(items), Some(index)) => {
+                match index.parse().ok().and_then(|at: usize| items.get_mut(at)) {
+                    Some(item) => item,
+                    None => return,
+                }
+            }
+            _ => return,
+        };
     }
 }
 

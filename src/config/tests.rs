@@ -76,7 +76,7 @@ fn every_error_is_reported_with_its_path() {
 #[test]
 fn values_that_do_not_fit_together_are_refused() {
     type Change = fn(&mut Value);
-    let cases: [(&str, Change); 12] = [
+    let cases: [(&str, Change); 23] = [
         ("authentication.jwt: needs", |v| v["authentication"]["jwt"] = json!([])),
         ("authentication.jwt[0].issuer.cluster: is required", |v| {
             v["authentication"]["jwt"][0]["issuer"]["cluster"] = Value::Null;
@@ -99,11 +99,43 @@ fn values_that_do_not_fit_together_are_refused() {
         }),
         ("masking.replacement: is 4 bytes", |v| v["masking"] = json!({"replacement": "gone"})),
         ("access.rules[0]: needs resources", |v| v["access"] = json!({"rules": [{"effect": "deny"}]})),
-        ("access.rules[0].nonResourceURLs: \"/a*b\"", |v| {
+        ("access.rules[0].nonResourceURLs[0]: \"/a*b\"", |v| {
             v["access"] = json!({"rules": [{"effect": "deny", "nonResourceURLs": ["/a*b"]}]});
         }),
         ("attribution.agent[0].header: carries credentials", |v| {
             v["attribution"] = json!({"agent": [{"header": "Authorization"}]})
+        }),
+        ("attribution.model[0].header: belongs to the request", |v| {
+            v["attribution"] = json!({"model": [{"header": "content-type"}]})
+        }),
+        ("attribution.require[0].verbs[0]: \"GET\"", |v| {
+            v["attribution"] = json!({"require": [{"values": ["model"], "verbs": ["GET"]}]});
+        }),
+        ("access.rules[0].verbs[0]: \"List\"", |v| {
+            v["access"] = json!({"rules": [{"effect": "deny", "resources": ["pods"], "verbs": ["List"]}]});
+        }),
+        ("access.rules[0].resources[0]: \"Secrets\"", |v| {
+            v["access"] = json!({"rules": [{"effect": "deny", "resources": ["Secrets"]}]});
+        }),
+        ("access.rules[0].resources[0]: \"pods/exec/x\"", |v| {
+            v["access"] = json!({"rules": [{"effect": "deny", "resources": ["pods/exec/x"]}]});
+        }),
+        ("access.rules[0].namespaces[0]: \"kube-*\"", |v| {
+            v["access"] =
+                json!({"rules": [{"effect": "deny", "resources": ["pods"], "namespaces": ["kube-*"]}]});
+        }),
+        ("access.rules[0].apiGroups[0]: \"v1\"", |v| {
+            v["access"] = json!({"rules": [{"effect": "deny", "resources": ["pods"], "apiGroups": ["v1"]}]});
+        }),
+        ("recording.rules[0].resources[0].resources[0]: \"Pods\"", |v| {
+            v["recording"]["rules"] = json!([{"level": "Metadata", "resources": [{"resources": ["Pods"]}]}]);
+        }),
+        ("recording.collector.path: must be", |v| v["recording"]["collector"]["path"] = json!("/x\r\nA: b")),
+        ("recording.collector.authority: must be", |v| {
+            v["recording"]["collector"]["authority"] = json!("a b")
+        }),
+        ("authentication.jwt[0].issuer.jwks: is not", |v| {
+            v["authentication"]["jwt"][0]["issuer"]["jwks"] = json!({"keys": 1});
         }),
     ];
     for (expected, change) in cases {
@@ -151,4 +183,23 @@ fn generated_files_are_current() {
             "{file} is out of date: run `UPDATE_GENERATED=1 cargo test -p chaperone-filter generated`"
         );
     }
+}
+
+#[test]
+fn errors_of_shape_do_not_hide_errors_of_sense() {
+    let mut value = minimal();
+    value["colour"] = json!("red");
+    value["recording"]["collector"]["timeout"] = json!("1");
+    value["credential"]["bearerToken"]["env"] = json!("NONE");
+    value["access"] = json!({"rules": [{"effect": "deny", "verbs": ["GET"], "resources": ["pods"]}]});
+    let problems = parse(&value).unwrap_err();
+    assert_eq!(problems.len(), 4, "{problems:#?}");
+}
+
+#[test]
+fn a_section_that_is_there_twice_is_refused() {
+    let text = minimal().to_string();
+    let twice = text.replacen('{', r#"{"access":{"default":"deny"},"access":{"default":"allow"},"#, 1);
+    let problems = FilterConfig::parse(twice.as_bytes(), &env).unwrap_err();
+    assert!(problems[0].to_string().contains("twice: \"access\""), "{problems:?}");
 }

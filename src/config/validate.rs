@@ -1,6 +1,7 @@
 //! What the table of shapes cannot say: values that must fit together, and secrets read from the environment.
 
 use super::check::Problems;
+use super::words::Words;
 use super::{
     AttributionSources, Authentication, Credential, FilterConfig, FromEnv, Masking, Recording, Secret,
 };
@@ -16,6 +17,14 @@ pub(super) fn validate(
     access(config, problems);
     masking(&config.masking, problems);
     recording(&mut config.recording, env, problems);
+    // What only the rooms themselves can tell: key sets, URLs, patterns.
+    let rooms = [
+        crate::identity::Authenticator::new(&config.authentication).err(),
+        crate::mask::MaskRules::compile(&config.masking).err(),
+    ];
+    for problem in rooms.into_iter().flatten().flatten() {
+        problems.add(problem.path, problem.message);
+    }
 }
 
 fn authentication(section: &mut Authentication, problems: &mut Problems) {
@@ -26,8 +35,11 @@ fn authentication(section: &mut Authentication, problems: &mut Problems) {
     for (index, jwt) in section.jwt.iter_mut().enumerate() {
         let path = format!("authentication.jwt[{index}]");
         let issuer = &mut jwt.issuer;
-        if issuer.url.is_empty() {
-            problems.add(format!("{path}.issuer.url"), "must not be empty");
+        if !visible(&issuer.url) {
+            problems.add(format!("{path}.issuer.url"), "must be what the tokens have as iss, without spaces");
+        }
+        if issuer.audiences.iter().any(String::is_empty) {
+            problems.add(format!("{path}.issuer.audiences"), "must not name an empty audience");
         }
         if seen.contains(&issuer.url) {
             problems.add(format!("{path}.issuer.url"), "is another issuer's URL too; each issuer once");
@@ -86,9 +98,19 @@ fn attribution(section: &mut AttributionSources, problems: &mut Problems) {
             if !one {
                 problems.add(format!("attribution.{name}[{index}]"), "needs either claim or header");
             }
+            if source.claim.as_ref().is_some_and(|claim| claim.split('.').any(str::is_empty)) {
+                problems.add(format!("attribution.{name}[{index}].claim"), "is not a claim's name");
+            }
             if let Some(header) = &mut source.header {
                 header.make_ascii_lowercase();
                 let token = header.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+                let framing = ["content-type", "content-length", "transfer-encoding", "host", "accept"];
+                if framing.contains(&header.as_str()) {
+                    problems.add(
+                        format!("attribution.{name}[{index}].header"),
+                        "belongs to the request itself: a source of attribution is not forwarded",
+                    );
+                }
                 if header.is_empty() || !token {
                     problems.add(format!("attribution.{name}[{index}].header"), "is not a header name");
                 }
@@ -107,6 +129,13 @@ fn attribution(section: &mut AttributionSources, problems: &mut Problems) {
         if requirement.values.is_empty() {
             problems.add(format!("attribution.require[{index}].values"), "needs at least one value");
         }
+        if requirement.verbs.is_empty() {
+            problems.add(
+                format!("attribution.require[{index}].verbs"),
+                "matches nothing; leave it out to mean all",
+            );
+        }
+        Words::of(format!("attribution.require[{index}]"), problems).verbs(&requirement.verbs);
     }
 }
 
@@ -146,10 +175,18 @@ fn credential(section: &mut Credential, env: &dyn Fn(&str) -> Option<String>, pr
 fn resolve(from: &mut FromEnv, path: &str, env: &dyn Fn(&str) -> Option<String>, problems: &mut Problems) {
     let value = env(&from.env).unwrap_or_default();
     let value = value.trim_end_matches(['\n', '\r']);
-    if value.is_empty() {
+    if from.env.is_empty() {
+        problems.add(path, "must name an environment variable");
+    } else if value.is_empty() {
         problems.add(path, format!("the environment variable {} is not set; list it in the VM's environment (Envoy host_env_keys, Istio vmConfig.env)", from.env));
     } else if !value.bytes().all(|b| b.is_ascii_graphic()) {
-        problems.add(path, format!("the value of {} has characters that can't stand in a header", from.env));
+        problems.add(
+            path,
+            format!(
+                "the value of {} has spaces or characters that can't stand in a token; leave out \"Bearer \"",
+                from.env
+            ),
+        );
     } else {
         from.value = Some(Secret::new(value));
     }
@@ -165,12 +202,12 @@ fn access(config: &FilterConfig, problems: &mut Problems) {
             }
             _ => {}
         }
-        for url in rule.non_resource_urls.iter().filter(|url| !trailing_star(url)) {
-            problems.add(
-                format!("{path}.nonResourceURLs"),
-                format!("{url:?} must start with / or be *, with * only at its end"),
-            );
-        }
+        let mut words = Words::of(path.clone(), problems);
+        words.verbs(&rule.verbs);
+        words.groups(&rule.api_groups);
+        words.resources(&rule.resources);
+        words.namespaces(&rule.namespaces);
+        words.urls(&rule.non_resource_urls);
         if rule
             .subjects
             .as_ref()
@@ -187,8 +224,9 @@ fn access(config: &FilterConfig, problems: &mut Problems) {
     }
 }
 
-fn trailing_star(url: &str) -> bool {
-    url == "*" || (url.starts_with('/') && !url.strip_suffix('*').unwrap_or(url).contains('*'))
+/// Whether a text can stand in a request line or header as it is.
+fn visible(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn masking(section: &Masking, problems: &mut Problems) {
@@ -209,8 +247,11 @@ fn recording(section: &mut Recording, env: &dyn Fn(&str) -> Option<String>, prob
     if section.collector.authority.is_empty() {
         section.collector.authority = section.collector.cluster.clone();
     }
-    if !section.collector.path.starts_with('/') {
-        problems.add("recording.collector.path", "must start with /");
+    if !section.collector.path.starts_with('/') || !visible(&section.collector.path) {
+        problems.add("recording.collector.path", "must be a path: begin with /, without spaces");
+    }
+    if !visible(&section.collector.authority) {
+        problems.add("recording.collector.authority", "must be a host name, and a port where one is needed");
     }
     resolve(&mut section.collector.token, "recording.collector.token.env", env, problems);
     signing_key(&mut section.signing_key, env, problems);
@@ -223,11 +264,14 @@ fn recording(section: &mut Recording, env: &dyn Fn(&str) -> Option<String>, prob
                 "can't have both nonResourceURLs and resources or namespaces: write two rules",
             );
         }
-        for url in rule.non_resource_urls.iter().filter(|url| !trailing_star(url)) {
-            problems.add(
-                format!("{path}.nonResourceURLs"),
-                format!("{url:?} must start with / or be *, with * only at its end"),
-            );
+        let mut words = Words::of(path.clone(), problems);
+        words.verbs(&rule.verbs);
+        words.namespaces(&rule.namespaces);
+        words.urls(&rule.non_resource_urls);
+        for (index, group) in rule.resources.iter().enumerate() {
+            let mut words = Words::of(format!("{path}.resources[{index}]"), problems);
+            words.groups(std::slice::from_ref(&group.group));
+            words.resources(&group.resources);
         }
     }
     let limits = &section.limits;

@@ -5,7 +5,7 @@ use super::Gateway;
 use crate::access::{BodyGuard, refusal};
 use crate::kube::{Refusal, RequestHead, RequestInfo};
 use crate::mask::patch::{JSON_PATCH, check_secret_patch};
-use crate::mask::secret_type::{SERVICE_ACCOUNT_TOKEN, secret_type};
+use crate::mask::secret_type::{BOOTSTRAP_TOKEN, SERVICE_ACCOUNT_TOKEN, secret_type};
 use crate::mask::write_back::{BodyFormat, WriteBackGuard};
 
 /// The API server takes no larger request bodies (3 MiB).
@@ -85,10 +85,14 @@ impl BodyGuards {
             let kind = secret_type(&whole, &self.content_type).map_err(|unclear| {
                 Refusal::invalid("guard:service-account-secrets", "secretType", &unclear.to_string())
             })?;
-            if kind.as_deref() == Some(SERVICE_ACCOUNT_TOKEN) {
-                let why = "the cluster would fill a Secret of this type with a service account's token";
-                return Err(refusal(BodyGuard::ServiceAccountSecrets.name(), why));
-            }
+            let why = match kind.as_deref() {
+                Some(SERVICE_ACCOUNT_TOKEN) => {
+                    "the cluster would fill a Secret of this type with a service account's token"
+                }
+                Some(BOOTSTRAP_TOKEN) => "the cluster would take a Secret of this type for a credential",
+                _ => return Ok(()),
+            };
+            return Err(refusal(BodyGuard::ServiceAccountSecrets.name(), why));
         }
         Ok(())
     }

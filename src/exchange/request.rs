@@ -237,6 +237,10 @@ impl Draft {
             ));
         }
         head.check()?;
+        // The proxy takes `transfer-encoding` off, and HTTP/2 needs no header for a body: that there is one shows here.
+        if !end_of_stream && matches!(head.method(), b"GET" | b"HEAD") && !head.upgrades() {
+            return Err(ambiguous("a GET or HEAD request has a body, which the API server would not read"));
+        }
         let info = self.info.insert(RequestInfo::parse(head.method(), head.path())?);
         let authorization: Vec<&[u8]> = head.values("authorization").collect();
         let identity =

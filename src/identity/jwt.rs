@@ -1,7 +1,7 @@
 //! Bearer tokens: compact JWS (RFC 7515 section 7.1) with a claims set (RFC 7519), read strictly.
 
 use super::AuthError;
-use super::strict_json;
+use crate::strict_json;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jwt_simple::prelude::{JWTClaims, NoCustomClaims, Token};
@@ -63,7 +63,7 @@ impl<'a> Jwt<'a> {
         }
         let decode =
             |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| Malformed("a part is not base64url"));
-        let object = |bytes: &[u8]| strict_json::parse(bytes).filter(Value::is_object);
+        let object = |bytes: &[u8]| strict_json::parse(bytes).ok().filter(Value::is_object);
         let header = object(&decode(header)?)
             .ok_or(Malformed("its header is not a JSON object without repeated members"))?;
         let payload = decode(payload)?;

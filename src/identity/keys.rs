@@ -1,8 +1,8 @@
 //! An issuer's keys: fetched, refreshed, and kept for a while when the issuer is down.
 
 use super::jwk::{self, Key};
-use super::strict_json;
 use crate::config::Issuer;
+use crate::strict_json;
 use chaperone_record::Timestamp;
 use std::time::Duration;
 
@@ -234,7 +234,7 @@ fn read_answer(
     if status != Some(200) {
         return Err(if status.is_none() { "no answer" } else { "the answer's status is not 200" });
     }
-    let document = strict_json::parse(body).ok_or("the answer is not JSON")?;
+    let document = strict_json::parse(body).map_err(|_| "the answer is not JSON")?;
     if discovery {
         if document.get("issuer").and_then(|issuer| issuer.as_str()) != Some(&fetched.issuer) {
             return Err("the discovery document is another issuer's");

@@ -14,7 +14,6 @@ mod jwk;
 mod jwt;
 mod keys;
 mod signature;
-mod strict_json;
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,8 @@ use std::fmt;
 
 /// The type whose Secrets the cluster fills with a service account's token.
 pub const SERVICE_ACCOUNT_TOKEN: &str = "kubernetes.io/service-account-token";
+/// A Secret in `kube-system` of this type is a bearer token of its writer's choice (bootstrap token authentication).
+pub const BOOTSTRAP_TOKEN: &str = "bootstrap.kubernetes.io/token";
 
 /// The body does not say without doubt of what type the Secret is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

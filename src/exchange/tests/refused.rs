@@ -25,6 +25,7 @@ fn heads_are_refused_with_a_status_that_says_why() {
     let cases: &[(&str, &str, &str, Headers, u16, &str)] = &[
         ("path read two ways", "GET", "/api/v1//secrets", &[], 400, "path"),
         ("encoded slash", "GET", "/api%2Fv1/secrets", &[], 400, "path"),
+        ("a body where none belongs", "GET", "/api/v1/pods", &[("content-type", "text/plain")], 400, "body"),
         ("unknown method", "TRACE", "/api", &[], 405, "method"),
         ("rule", "GET", "/api/v1/namespaces/prod/pods", &[], 403, "ask ops"),
         (
@@ -165,6 +166,14 @@ fn bodies_are_refused_before_the_last_byte_goes_upstream() {
             "application/json-patch+json",
             r#"[{"op":"test","path":"/data/password","value":"x"}]"#,
             422,
+        ),
+        (
+            "a bootstrap token",
+            "POST",
+            "/api/v1/namespaces/kube-system/secrets",
+            "application/json",
+            r#"{"kind":"Secret","type":"bootstrap.kubernetes.io/token"}"#,
+            403,
         ),
         (
             "a token Secret",

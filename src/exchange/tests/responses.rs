@@ -115,3 +115,36 @@ fn the_agent_can_name_the_exchange() {
     assert_eq!(header(&request, "audit-id"), header(&response, "audit-id"));
     assert_eq!(header(&request, "audit-id").unwrap().len(), 36);
 }
+
+/// `kubectl get secrets -w` asks for this.
+#[test]
+fn a_watch_of_secrets_as_tables_is_masked_row_by_row() {
+    for (path, included) in [
+        (
+            "/api/v1/namespaces/shop/secrets?watch=true",
+            json!({"kind": "Secret", "data": {"password": "aHVudGVyMg=="}}),
+        ),
+        (
+            "/api/v1/watch/secrets",
+            json!({"kind": "PartialObjectMetadata", "metadata": {"annotations": {
+                "kubectl.kubernetes.io/last-applied-configuration": r#"{"data":{"password":"aHVudGVyMg=="}}"#,
+            }}}),
+        ),
+    ] {
+        let mut rig = Rig::new(json!({}));
+        let (mut exchange, begun) =
+            rig.begin("GET", path, &[("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")]);
+        let Begun::Confirm(_, post) = begun else { panic!("a Secret's watch waits") };
+        rig.confirm(&mut exchange, &post, 200, &acknowledgement(&post));
+        let content = [("content-type", "application/json;as=Table;v=v1;g=meta.k8s.io")];
+        assert!(matches!(rig.respond(&mut exchange, 200, &content), AtResponseHeaders::Pass(_)));
+        let table = json!({"kind": "Table", "rows": [{"cells": ["db", "Opaque", 1], "object": included}]});
+        let event = json!({"type": "ADDED", "object": table}).to_string() + "\n";
+        let seen = rig.response_body(&mut exchange, event.as_bytes(), false).unwrap();
+        exchange.on_log(&mut rig.gateway, rig.now);
+        let recorded = json!(rig.entries()).to_string();
+        for text in [String::from_utf8(seen).unwrap(), recorded] {
+            assert!(!text.contains("aHVudGVyMg") && text.contains("W21hc2tlZCBieSBjaGFwZXJvbmVd"), "{text}");
+        }
+    }
+}

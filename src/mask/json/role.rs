@@ -80,8 +80,11 @@ impl Role {
                 b"rows" => Self::Rows,
                 _ => Self::object_member(key, nature),
             },
+            // An event's object may be a Table, or a list.
             Self::Object => match key {
                 b"kind" => Self::Kind,
+                b"items" => Self::Items,
+                b"rows" => Self::Rows,
                 _ => Self::object_member(key, nature),
             },
             Self::Row if key == b"object" => Self::Object,

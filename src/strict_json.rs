@@ -1,4 +1,5 @@
-//! JSON in which no object names a member twice: two readers of a token must not see different claims.
+//! JSON in which no object names a member twice: two readers of a token must not see different claims, and an operator who
+//! writes a section twice must not believe that both hold.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -7,12 +8,15 @@ use std::fmt;
 /// Depth at which a document is refused.
 const MOST_DEPTH: usize = 16;
 
-/// Parses a document; none where it is not JSON, too deep, or names a member twice.
-pub(super) fn parse(bytes: &[u8]) -> Option<Value> {
+/// Parses a document.
+///
+/// # Errors
+/// It is not JSON, too deep, or names a member twice.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict(MOST_DEPTH).deserialize(&mut deserializer).ok()?;
-    deserializer.end().ok()?;
-    Some(value)
+    let value = Strict(MOST_DEPTH).deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
 }
 
 struct Strict(usize);
@@ -74,8 +78,9 @@ impl<'de> Visitor<'de> for Strict {
         let mut members = Map::new();
         while let Some(name) = map.next_key::<String>()? {
             let value = map.next_value_seed(self.deeper()?)?;
+            let twice = name.clone();
             if members.insert(name, value).is_some() {
-                return Err(A::Error::custom("a member is there twice"));
+                return Err(A::Error::custom(format_args!("a member is there twice: {twice:?}")));
             }
         }
         Ok(Value::Object(members))
