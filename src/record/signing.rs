@@ -32,7 +32,9 @@ impl SigningKey {
         let (prefix, rest) = der.split_at_checked(16)?;
         let known = (prefix == PKCS8_V1 && rest.len() == 32) || PKCS8_V2.iter().any(|v2| prefix == v2);
         let seed: [u8; 32] = rest.get(..32)?.try_into().ok()?;
-        known.then(|| Self::from_seed(seed))
+        // The library panics on a seed of zeros, which is nobody's key.
+        let random = seed.iter().any(|byte| *byte != 0);
+        (known && random).then(|| Self::from_seed(seed))
     }
 
     fn from_seed(seed: [u8; 32]) -> Self {
@@ -102,7 +104,14 @@ mod tests {
         ] {
             assert!(SigningKey::parse(pem.as_bytes()).is_some());
         }
-        for bad in ["", "x", "AAAA", "-----BEGIN PRIVATE KEY-----", &STANDARD.encode([0u8; 48])] {
+        for bad in [
+            "",
+            "x",
+            "AAAA",
+            "-----BEGIN PRIVATE KEY-----",
+            &STANDARD.encode([0u8; 48]),
+            "MC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        ] {
             assert!(SigningKey::parse(bad.as_bytes()).is_none());
         }
     }

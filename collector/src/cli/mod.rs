@@ -1,5 +1,6 @@
 //! The command line.
 
+mod config;
 mod evidence;
 mod keygen;
 mod output;
@@ -52,6 +53,15 @@ enum Command {
         tell of other sessions too.\n\nExample:\n  chaperone export --session 7d9c --out incident.jsonl"
     )]
     Export(evidence::ExportArguments),
+    /// Check a filter's configuration as the filter itself does.
+    #[command(
+        after_help = "Exit status: 0 it is good, 1 it is not, 2 it could not be read.\n\nExamples:\n  \
+        chaperone config check filter.yaml\n  chaperone config check wasmplugin.yaml"
+    )]
+    Config {
+        #[command(subcommand)]
+        command: config::Command,
+    },
     /// Make a key for a filter to sign its records with.
     Keygen(keygen::Arguments),
 }
@@ -123,6 +133,7 @@ pub fn main() -> ExitCode {
                 evidence::checkpoint(arguments).await.map(|()| ExitCode::SUCCESS)
             }
             Command::Export(arguments) => evidence::export(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Config { command } => config::run(command),
             Command::Keygen(arguments) => keygen::run(arguments).map(|()| ExitCode::SUCCESS),
         }
     });

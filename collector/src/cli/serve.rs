@@ -40,13 +40,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     public_key: Vec<PathBuf>,
     /// Largest batch, in bytes.
-    #[arg(long, default_value_t = Limits::default().body_bytes)]
+    #[arg(long, default_value_t = Limits::default().body_bytes, value_parser = at_least_one)]
     max_batch_bytes: usize,
     /// Most bytes of batches in memory; more is answered 429.
-    #[arg(long, default_value_t = Limits::default().queue_bytes)]
+    #[arg(long, default_value_t = Limits::default().queue_bytes, value_parser = at_least_one)]
     queue_bytes: usize,
     /// Most batches waiting to be written; more is answered 429.
-    #[arg(long, default_value_t = Limits::default().queue_batches)]
+    #[arg(long, default_value_t = Limits::default().queue_batches, value_parser = at_least_one)]
     queue_batches: usize,
     /// How to write log lines (to standard error).
     #[arg(long, value_enum, default_value = "text")]
@@ -70,6 +70,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Failure::Token(format!("no ingest token: give --ingest-token-file or set {INGEST_TOKEN}"))
     })?;
     let auditor_token = token(arguments.auditor_token_file.as_deref(), AUDITOR_TOKEN)?;
+    if auditor_token.as_ref() == Some(&ingest_token) {
+        let why = "the auditor's token is the ingest token: every gateway could read all records; use two";
+        return Err(Failure::Token(why.to_owned()));
+    }
     let keys = keys(&arguments.public_key)?;
     if keys.is_empty() {
         tracing::warn!("No public key is configured: batches are taken without checking their signatures.");
@@ -105,6 +109,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     tracing::info!("Stopped.");
     Ok(())
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let number: usize = text.parse().map_err(|error| format!("{error}"))?;
+    if number == 0 { Err("with 0 nothing would ever be taken".to_owned()) } else { Ok(number) }
 }
 
 fn start_logging(format: LogFormat) {

@@ -7,7 +7,7 @@ use std::fmt;
 use subtle::ConstantTimeEq as _;
 
 /// A configured token. Only its digest is kept, so that comparing takes the same time for every length and content.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Token([u8; 32]);
 
 /// A token that cannot protect anything.

@@ -148,25 +148,23 @@ impl Located {
     }
 }
 
-/// Takes the bodies out of an entry and returns the object name that the request's body states.
+/// Takes the bodies out of an entry and returns the object name that they state: the request's, else the response's, which
+/// alone has it where the request is protobuf or asks for a generated name.
 fn strip_bodies(entry: &mut Entry) -> Option<String> {
-    let object = match entry {
-        Entry::Request(request) => request.request_object.take(),
+    let name = |object: Option<Value>| object?.pointer("/metadata/name")?.as_str().map(str::to_owned);
+    match entry {
+        Entry::Request(request) => name(request.request_object.take()),
         Entry::Exchange(exchange) => {
-            exchange.responded.response_object = None;
-            exchange.request_object.take()
+            let response = exchange.responded.response_object.take();
+            name(exchange.request_object.take()).or_else(|| name(response))
         }
-        Entry::Response(response) => {
-            response.responded.response_object = None;
-            None
-        }
+        Entry::Response(response) => name(response.responded.response_object.take()),
         Entry::Stream(stream) => {
             stream.data = Value::Null;
             None
         }
         Entry::Open(_) | Entry::End(_) | Entry::Gap(_) => None,
-    };
-    object?.pointer("/metadata/name")?.as_str().map(str::to_owned)
+    }
 }
 
 fn is_digest(text: &str) -> bool {

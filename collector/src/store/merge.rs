@@ -42,7 +42,9 @@ impl ExchangeSummary {
     /// Adds what one more entry tells.
     pub fn merge(&mut self, located: &Located, verified: bool) {
         self.verified &= verified;
-        if self.object_name.is_none() {
+        // What was asked for goes before what came back, in whatever order they arrive.
+        let asked = !matches!(located.entry, Entry::Response(_));
+        if located.object_name.is_some() && (asked || self.object_name.is_none()) {
             self.object_name.clone_from(&located.object_name);
         }
         match &located.entry {

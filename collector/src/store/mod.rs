@@ -20,6 +20,14 @@ pub enum StoreError {
     /// The database answered with an error. Its text names tables and causes, never a record's content.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
+    /// The database file could not be opened.
+    #[error("{path}: {source}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
     /// The schema could not be brought up to date, or is newer than this program.
     #[error("the database's schema: {0}")]
     Schema(#[from] sqlx::migrate::MigrateError),
@@ -78,7 +86,10 @@ impl FromStr for Database {
         match text.split_once("://") {
             _ if text.is_empty() => Err(UnknownDatabase(text.to_owned())),
             None => Ok(Self::Sqlite(text.into())),
-            Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
+            // Parameters would be taken for a part of the file's name.
+            Some(("sqlite", path)) if !path.is_empty() && !path.contains('?') => {
+                Ok(Self::Sqlite(path.into()))
+            }
             // Never the whole URL: it may hold a password.
             Some((scheme, _)) => Err(UnknownDatabase(format!("{scheme}://…"))),
         }

@@ -23,7 +23,8 @@ impl Writer {
     /// Opens the file, and makes it where it is missing.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         create(path)?;
-        let mut connection = writing_options(path).connect().await?;
+        let opened = writing_options(path).connect().await;
+        let mut connection = opened.map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
         migrator().run(&mut connection).await?;
         Ok(Self { path: path.to_owned(), connection: Some(connection), seen: Seen::new() })
     }
