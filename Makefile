@@ -48,7 +48,7 @@ lint: rust-targets ## Formatting, and clippy with warnings denied, natively and 
 test-native: rust-targets $(VENV) ## Unit and property tests
 	$(call say,Unit and property tests)
 	cargo test --workspace --exclude chaperone-test-harness
-	cargo test -p chaperone-test-harness --lib --bins
+	cargo test -p chaperone-test-harness --lib --bins --test examples
 
 test-wasm: rust-targets $(RUNNER) $(VENV) ## The filter's core as wasm, under Node
 	$(call say,The core as wasm)

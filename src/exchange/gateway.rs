@@ -109,6 +109,20 @@ impl Gateway {
         callouts
     }
 
+    /// Why a batch was not acknowledged, for who reads the log.
+    fn unacknowledged(&self, batch: u64, status: Option<u16>) -> String {
+        let cluster = &self.config.recording.collector.cluster;
+        let why = match status {
+            None => format!("no answer; is there a cluster {cluster:?}, and is the collector up?"),
+            Some(200) => "the answer is not an acknowledgement; is it the collector that answers?".to_owned(),
+            Some(401) => "answer 401: it does not know the token in recording.collector.token".to_owned(),
+            Some(403) => "answer 403: it does not know the signing key, or the signature is wrong".to_owned(),
+            Some(409) => "answer 409: it holds another batch of this number".to_owned(),
+            Some(status) => format!("answer {status}"),
+        };
+        format!("The collector did not acknowledge batch {batch}: {why}.")
+    }
+
     fn count_post(&mut self, post: &Post) {
         self.metrics.count(Metric::Posts);
         self.metrics.add(Metric::PostedBytes, post.body.len() as u64);
@@ -129,12 +143,7 @@ impl Gateway {
             Purpose::Batch(batch) => {
                 let acknowledged = self.is_acknowledgement(batch, answer.status, &answer.body);
                 self.posted(now, batch, acknowledged, jitter);
-                let status = answer.status.map_or("none".to_owned(), |status| status.to_string());
-                if acknowledged {
-                    Vec::new()
-                } else {
-                    vec![format!("The collector did not acknowledge batch {batch}; answer: {status}.")]
-                }
+                if acknowledged { Vec::new() } else { vec![self.unacknowledged(batch, answer.status)] }
             }
             Purpose::Token(id) => {
                 let renewed = self.renewals.remove(&id).map(|mint| self.minted(now, &mint, answer));

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::{Context, Result};
+use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
@@ -212,8 +213,10 @@ async fn jwks(State(issuer): State<Arc<Shared>>) -> Result<Json<Value>, StatusCo
 async fn mint(
     State(issuer): State<Arc<Shared>>,
     Query(query): Query<HashMap<String, String>>,
-    Json(said): Json<Map<String, Value>>,
+    // Whatever its content type is said to be: people post it with `curl -d`.
+    said: Bytes,
 ) -> Result<String, StatusCode> {
+    let said: Map<String, Value> = serde_json::from_slice(&said).map_err(|_| StatusCode::BAD_REQUEST)?;
     let alg = match query.get("alg") {
         Some(name) => Alg::from_name(name).ok_or(StatusCode::BAD_REQUEST)?,
         None => Alg::default(),

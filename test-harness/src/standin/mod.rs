@@ -18,6 +18,7 @@ mod canned;
 mod discovery;
 mod log;
 mod negotiate;
+mod ordered;
 mod patch;
 mod protobuf;
 mod query;

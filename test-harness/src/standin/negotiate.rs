@@ -4,6 +4,7 @@ use hyper::HeaderMap;
 use hyper::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use serde_json::Value;
 
+use super::ordered::Ordered;
 use super::protobuf;
 use super::query::Query;
 use super::status::Failure;
@@ -106,7 +107,7 @@ impl Encoding {
     /// The document in this encoding, with the line feed the API server ends it with.
     pub(super) fn encode(self, document: &Value) -> String {
         let mut text = match self {
-            Self::Json => document.to_string(),
+            Self::Json => serde_json::to_string(&Ordered(document)).expect("JSON is JSON"),
             Self::PrettyJson => format!("{document:#}"),
             Self::Yaml => serde_saphyr::to_string(document).expect("JSON is YAML"),
         };
