@@ -6,6 +6,7 @@ mod keygen;
 mod output;
 mod read;
 mod serve;
+mod unseal;
 mod verify;
 
 use crate::evidence::bundle::ExportError;
@@ -53,6 +54,8 @@ enum Command {
         tell of other sessions too.\n\nExample:\n  chaperone export --session 7d9c --out incident.jsonl"
     )]
     Export(evidence::ExportArguments),
+    /// Show what was masked in an exchange, to who holds the key it was sealed to.
+    Unseal(unseal::Arguments),
     /// Check a filter's configuration as the filter itself does.
     #[command(
         after_help = "Exit status: 0 it is good, 1 it is not, 2 it could not be read.\n\nExamples:\n  \
@@ -62,7 +65,7 @@ enum Command {
         #[command(subcommand)]
         command: config::Command,
     },
-    /// Make a key for a filter to sign its records with.
+    /// Make a key for a filter to sign its records with, or for an auditor to unseal originals with.
     Keygen(keygen::Arguments),
 }
 
@@ -102,6 +105,8 @@ enum Failure {
     Bundle { path: PathBuf, source: crate::evidence::bundle::BundleError },
     #[error("{path}: not a checkpoint", path = path.display())]
     Checkpoint { path: PathBuf },
+    #[error("{what}: {source}")]
+    Sealing { what: String, source: crate::evidence::sealing::SealingError },
     #[error(transparent)]
     Export(#[from] ExportError),
     #[error("{0}")]
@@ -133,6 +138,7 @@ pub fn main() -> ExitCode {
                 evidence::checkpoint(arguments).await.map(|()| ExitCode::SUCCESS)
             }
             Command::Export(arguments) => evidence::export(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Unseal(arguments) => unseal::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Config { command } => config::run(command),
             Command::Keygen(arguments) => keygen::run(arguments).map(|()| ExitCode::SUCCESS),
         }

@@ -61,7 +61,7 @@ pub(super) struct RecordersArguments {
     output: Format,
 }
 
-async fn open(source: &Source) -> Result<Reader, Failure> {
+pub(super) async fn open(source: &Source) -> Result<Reader, Failure> {
     let Database::Sqlite(path) = &source.database;
     Ok(Reader::open(path).await?)
 }

@@ -12,6 +12,7 @@ pub mod database;
 pub mod keys;
 pub mod report;
 pub mod scope;
+pub mod sealing;
 pub mod signature;
 mod tally;
 
