@@ -118,16 +118,23 @@ impl TextPatterns {
 
     /// Masks one whole text; none where nothing matches.
     pub fn mask(&self, text: &str) -> Option<MaskedText> {
+        let (out, counts) = self.mask_bytes(text.as_bytes())?;
+        let text = String::from_utf8(out).unwrap_or_else(|_| self.replacement.clone());
+        Some(MaskedText { text, counts })
+    }
+
+    /// The same for bytes; those that are no UTF-8 pass as they are.
+    pub fn mask_bytes(&self, bytes: &[u8]) -> Option<(Vec<u8>, Vec<(String, u64)>)> {
         let mut counts = Counts::default();
         let mut out = Vec::new();
-        if self.literals.find(text.as_bytes(), 0).is_none() {
-            if !custom::may_match(&self.custom, text.as_bytes()) {
+        if self.literals.find(bytes, 0).is_none() {
+            if !custom::may_match(&self.custom, bytes) {
                 return None;
             }
-            out.extend_from_slice(text.as_bytes());
+            out.extend_from_slice(bytes);
         } else {
             let mut scanner = Scanner::default();
-            scanner.push(self, text.as_bytes(), &mut counts, &mut out);
+            scanner.push(self, bytes, &mut counts, &mut out);
             scanner.finish(self, &mut counts, &mut out);
         }
         if !self.custom.is_empty() {
@@ -136,11 +143,23 @@ impl TextPatterns {
             lines.push(self, &first, &mut counts, &mut out);
             lines.finish(self, &mut counts, &mut out);
         }
-        if counts.0.is_empty() {
-            return None;
+        (!counts.0.is_empty()).then(|| (out, self.named(&counts)))
+    }
+
+    /// Masks a text that stands under a name, as a variable's value does: a name may say what a value is.
+    pub fn mask_named(&self, name: &[u8], text: &str) -> Option<MaskedText> {
+        let named = self.literals.find(name, 0).and_then(|_| {
+            let before = [&String::from_utf8_lossy(name), "="].concat();
+            let masked = self.mask(&[before.as_str(), text].concat())?;
+            let text = masked.text.strip_prefix(&before).unwrap_or(&self.replacement).to_owned();
+            Some(MaskedText { text, ..masked })
+        });
+        let Some(mut named) = named else { return self.mask(text) };
+        if let Some(more) = self.mask(&named.text) {
+            named.text = more.text;
+            named.counts.extend(more.counts);
         }
-        let text = String::from_utf8(out).unwrap_or_else(|_| self.replacement.clone());
-        Some(MaskedText { text, counts: self.named(&counts) })
+        Some(named)
     }
 
     fn named(&self, counts: &Counts) -> Vec<(String, u64)> {
