@@ -271,5 +271,6 @@ fn the_report_counts_by_path() {
 
 #[cfg(not(target_arch = "wasm32"))]
 mod captures;
+mod extra;
 #[cfg(not(target_arch = "wasm32"))]
 mod properties;
