@@ -2,6 +2,7 @@
 
 mod confirmed;
 mod credentials;
+mod masking;
 mod recorded;
 mod refused;
 mod responses;

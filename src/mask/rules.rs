@@ -177,3 +177,31 @@ fn text_patterns(
     let patterns = TextPatterns::new(&config.enable, &custom, replacement)?;
     Ok((!patterns.is_empty()).then(|| Rc::new(patterns)))
 }
+
+#[cfg(test)]
+mod tests {
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        let many: Vec<String> = (0..65).map(|at| format!("$.spec.f{at}")).collect();
+        let resource = |fields: serde_json::Value| json!({"resources": [{"apiGroups": [""], "resources": ["pods"], "fields": fields}]});
+        for (config, expected) in [
+            (json!({"sealTo": "AAAA"}), "masking.sealTo"),
+            (resource(json!(["$.a", "spec"])), "masking.resources[0].fields[1]"),
+            (resource(json!(many)), "masking.resources[0].fields[64]"),
+            (json!({"patterns": {"custom": [{"name": "a", "regex": "x("}]}}), "masking.patterns.custom[0]"),
+            (json!({"patterns": {"custom": [{"name": "a", "regex": "x*"}]}}), "masking.patterns.custom[0]"),
+            (json!({"patterns": {"enable": ["no-such"]}}), "masking.patterns"),
+        ] {
+            let config: Masking = serde_json::from_value(config).unwrap();
+            let problems = MaskRules::compile(&config).err().expect(expected);
+            assert_eq!(problems[0].path, expected, "{problems:?}");
+        }
+        assert!(MaskRules::compile(&Masking::default()).is_ok());
+    }
+}

@@ -2,7 +2,7 @@
 //! HKDF-SHA256 and ChaCha20-Poly1305. One encapsulation an exchange, of one message.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use super::Originals;
 use base64::Engine as _;

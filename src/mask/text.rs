@@ -80,13 +80,16 @@ pub struct TextPatterns {
     replacement: String,
 }
 
+/// Which patterns matched, and how often.
+pub type PatternCounts = Vec<(String, u64)>;
+
 /// A text without its credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaskedText {
     /// The text, each match replaced.
     pub text: String,
     /// Which patterns matched, and how often.
-    pub counts: Vec<(String, u64)>,
+    pub counts: PatternCounts,
 }
 
 impl TextPatterns {
@@ -124,7 +127,7 @@ impl TextPatterns {
     }
 
     /// The same for bytes; those that are no UTF-8 pass as they are.
-    pub fn mask_bytes(&self, bytes: &[u8]) -> Option<(Vec<u8>, Vec<(String, u64)>)> {
+    pub fn mask_bytes(&self, bytes: &[u8]) -> Option<(Vec<u8>, PatternCounts)> {
         let mut counts = Counts::default();
         let mut out = Vec::new();
         if self.literals.find(bytes, 0).is_none() {
@@ -162,7 +165,7 @@ impl TextPatterns {
         Some(named)
     }
 
-    fn named(&self, counts: &Counts) -> Vec<(String, u64)> {
+    fn named(&self, counts: &Counts) -> PatternCounts {
         let name = |pattern: usize| self.names.get(pattern).cloned().unwrap_or_default();
         counts.0.iter().map(|(pattern, count)| (name(*pattern), *count)).collect()
     }
@@ -224,7 +227,7 @@ impl TextMasker {
     }
 
     /// Which patterns matched so far, and how often.
-    pub fn counts(&self) -> Vec<(String, u64)> {
+    pub fn counts(&self) -> PatternCounts {
         self.patterns.named(&self.counts)
     }
 

@@ -4,6 +4,7 @@ use super::role::Role;
 use super::{JsonMasker, MOST_HELD, MOST_NESTED, MOST_TEXT};
 use crate::mask::metadata::{Treatment, annotation, holds_json, label};
 use crate::mask::plan::Plan;
+use crate::mask::text::PatternCounts;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -12,7 +13,7 @@ pub(super) enum Form {
     /// It passes as it is.
     Keep,
     /// This, quotes and all, stands in for it; with the patterns that it matched, where patterns did it.
-    Put(String, Vec<(String, u64)>),
+    Put(String, PatternCounts),
 }
 
 impl JsonMasker {

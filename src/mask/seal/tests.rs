@@ -5,14 +5,14 @@ use super::*;
 use crate::mask::MaskedPaths;
 use serde_json::{Value, json};
 
-fn hex<const N: usize>(text: &str) -> [u8; N] {
+pub(crate) fn hex<const N: usize>(text: &str) -> [u8; N] {
     let bytes: Vec<u8> =
         (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect();
     bytes.try_into().unwrap()
 }
 
 /// The other side, `OpenBase`: what `chaperone unseal` has to do.
-fn open(secret: [u8; 32], info: &[u8], aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn open(secret: [u8; 32], info: &[u8], aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
     let (enc, ciphertext) = sealed.split_first_chunk::<32>()?;
     let secret = SecretKey::new(secret);
     let public = secret.recover_public_key().ok()?;
@@ -25,8 +25,9 @@ fn open(secret: [u8; 32], info: &[u8], aad: &[u8], sealed: &[u8]) -> Option<Vec<
 }
 
 // RFC 9180, appendix A.2.1 and A.2.1.1, sequence number 0.
-const RFC_RECIPIENT: &str = "8057991eef8f1f1af18f4a9491d16a1ce333f695d4db8e38da75975c4478e0fb";
-const RFC_RECIPIENT_PUBLIC: &str = "4310ee97d88cc1f088a5576c77ab0cf5c3ac797f3d95139c6c84b5429c59662a";
+pub(crate) const RFC_RECIPIENT: &str = "8057991eef8f1f1af18f4a9491d16a1ce333f695d4db8e38da75975c4478e0fb";
+pub(crate) const RFC_RECIPIENT_PUBLIC: &str =
+    "4310ee97d88cc1f088a5576c77ab0cf5c3ac797f3d95139c6c84b5429c59662a";
 const RFC_EPHEMERAL: &str = "f4ec9b33b792c372c1d2c2063507b684ef925b8c75a42dbcbf57d63ccd381600";
 const RFC_ENC: &str = "1afa08d3dec047a643885163f1180476fa7ddb54c6a8029ea33f95796bf2ac4a";
 const RFC_CIPHERTEXT: &str =

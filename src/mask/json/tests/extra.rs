@@ -160,7 +160,10 @@ fn credentials_are_masked_in_any_string() {
         ),
         (
             "the variable's name tells",
-            format!(r#"{{"kind":"Pod","env":[{{"name":"AWS_SECRET_ACCESS_KEY","value":"{}"}}]}}"#, "a1B/".repeat(10)),
+            format!(
+                r#"{{"kind":"Pod","env":[{{"name":"AWS_SECRET_ACCESS_KEY","value":"{}"}}]}}"#,
+                "a1B/".repeat(10)
+            ),
             format!(r#"{{"kind":"Pod","env":[{{"name":"AWS_SECRET_ACCESS_KEY","value":"{PLAIN}"}}]}}"#),
         ),
         (
@@ -175,8 +178,14 @@ fn credentials_are_masked_in_any_string() {
         ),
         (
             "binary data",
-            format!(r#"{{"kind":"ConfigMap","binaryData":{{"b":"{}"}}}}"#, STANDARD.encode(format!("\0{TOKEN}\n"))),
-            format!(r#"{{"kind":"ConfigMap","binaryData":{{"b":"{}"}}}}"#, STANDARD.encode(format!("\0{PLAIN}\n"))),
+            format!(
+                r#"{{"kind":"ConfigMap","binaryData":{{"b":"{}"}}}}"#,
+                STANDARD.encode(format!("\0{TOKEN}\n"))
+            ),
+            format!(
+                r#"{{"kind":"ConfigMap","binaryData":{{"b":"{}"}}}}"#,
+                STANDARD.encode(format!("\0{PLAIN}\n"))
+            ),
         ),
         (
             "a secret among them",
@@ -197,9 +206,8 @@ fn credentials_are_masked_in_any_string() {
 
 #[test]
 fn the_report_names_path_and_pattern_and_keeps_the_original() {
-    let body = format!(
-        r#"{{"kind":"PodList","items":[{{"a":1}},{{"spec":{{"args":["x","{TOKEN} {TOKEN}"]}}}}]}}"#
-    );
+    let body =
+        format!(r#"{{"kind":"PodList","items":[{{"a":1}},{{"spec":{{"args":["x","{TOKEN} {TOKEN}"]}}}}]}}"#);
     let (_, masked) = mask(BY_KIND, &patterns(), &body);
     assert_eq!(paths(&masked), [("$.items[*].spec.args[*] (github-token)", 2)]);
     let originals = serde_json::to_value(masked.originals().unwrap()).unwrap();
