@@ -1,6 +1,14 @@
 //! How fast bodies are masked, against parsing them into a tree and writing them again. One case a run, named by the first
 //! argument; prints one line of JSON. `mask_throughput.mjs` beside this builds it, natively and as wasm, and runs all.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a measurement, not the filter"
+)]
+
 use chaperone_filter::mask::protobuf::{Asked, DEFAULT_LIMIT, Framing, ProtobufMasker};
 use chaperone_filter::mask::{JsonMasker, Plan, Replacement, Taken};
 use serde_json::{Value, json};
@@ -15,9 +23,12 @@ const RUNS: usize = 9;
 /// One run repeats the body for at least that long.
 const LEAST: Duration = Duration::from_millis(60);
 
+/// Masks or rebuilds a body; gives the length of what came out.
+type Run = fn(&[u8]) -> usize;
+
 fn main() {
     let case = std::env::args().nth(1).unwrap_or_else(|| "pods".to_owned());
-    let (body, mask, tree): (Vec<u8>, fn(&[u8]) -> usize, Option<fn(&[u8]) -> usize>) = match case.as_str() {
+    let (body, mask, tree): (Vec<u8>, Run, Option<Run>) = match case.as_str() {
         "secrets" => (list("SecretList", secret, MIB), secrets, Some(secrets_tree)),
         "pods" => (list("PodList", pod, 10 * MIB), pods, Some(through_tree)),
         "watch" => (watch(), watched, Some(watched_tree)),
@@ -39,7 +50,7 @@ fn main() {
 }
 
 /// Megabytes a second: the median of several runs.
-fn throughput(body: &[u8], run: fn(&[u8]) -> usize) -> f64 {
+fn throughput(body: &[u8], run: Run) -> f64 {
     let mut all: Vec<f64> = (0..RUNS)
         .map(|_| {
             let (start, mut bytes) = (Instant::now(), 0);

@@ -1,5 +1,7 @@
 //! The machine as a whole: events in, effects and entries out.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod captures;
 mod confirmed;
 mod credentials;
 mod masking;

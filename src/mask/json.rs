@@ -155,6 +155,8 @@ pub struct JsonMasker {
     replacement: Rc<Replacement>,
     lex: Lex,
     frames: Vec<Frame>,
+    /// Closed ones, for what they have allocated.
+    spare: Vec<Frame>,
     skip: Skip,
     /// The key or string being read as far as it came in earlier chunks, as raw bytes between the quotes.
     held: Vec<u8>,
@@ -175,6 +177,7 @@ impl JsonMasker {
             replacement,
             lex: Lex::Start,
             frames: Vec::new(),
+            spare: Vec::new(),
             skip: Skip::default(),
             held: Vec::new(),
             spilled: false,
@@ -433,9 +436,10 @@ impl JsonMasker {
         if self.waiting.is_some() && matches!(role, Role::Object | Role::Items | Role::Rows) {
             return Err(JsonError::LateKind);
         }
-        let seen = frame::Seen::default();
-        let (key, name) = (Vec::new(), Vec::new());
-        self.frames.push(Frame { array, role, nature, reach, key, index: 0, name, seen });
+        self.frames.push(match self.spare.pop() {
+            Some(spare) => spare.reuse(array, role, nature, reach),
+            None => Frame::new(array, role, nature, reach),
+        });
         Ok(())
     }
 
@@ -447,7 +451,7 @@ impl JsonMasker {
             if self.waiting.as_ref().is_some_and(|waiting| waiting.depth == self.frames.len()) {
                 self.settle(true, at, run, out)?;
             }
-            self.frames.pop();
+            self.spare.extend(self.frames.pop());
         }
         self.value_ends();
         Ok(())

@@ -4,10 +4,11 @@ use super::JsonError;
 use super::role::{Nature, Role};
 use crate::mask::fields::Reach;
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Keys of one object that are remembered, to find one that is there twice.
 const MOST_MEMBERS: usize = 100_000;
+/// The same in bytes.
+const MOST_BYTES: usize = 4 << 20;
 /// So many are compared one by one.
 const FEW: usize = 32;
 
@@ -27,32 +28,62 @@ pub(super) struct Frame {
     pub(super) seen: Seen,
 }
 
+impl Frame {
+    /// A frame that takes over what an earlier one allocated.
+    pub(super) fn reuse(self, array: bool, role: Role, nature: Nature, reach: Reach) -> Self {
+        let Self { mut key, mut name, mut seen, .. } = self;
+        key.clear();
+        name.clear();
+        seen.clear();
+        Self { array, role, nature, reach, key, index: 0, name, seen }
+    }
+
+    /// A frame for an object or array that begins.
+    pub(super) fn new(array: bool, role: Role, nature: Nature, reach: Reach) -> Self {
+        let (key, name, seen) = (Vec::new(), Vec::new(), Seen::default());
+        Self { array, role, nature, reach, key, index: 0, name, seen }
+    }
+}
+
 /// The keys of one object so far.
 #[derive(Default)]
 pub(super) struct Seen {
-    few: Vec<u64>,
-    more: HashSet<u64>,
+    /// The first few, one behind the other, and where each ends.
+    few: Vec<u8>,
+    ends: Vec<usize>,
+    more: HashSet<Box<[u8]>>,
+    bytes: usize,
 }
 
 impl Seen {
     pub(super) fn add(&mut self, key: &[u8]) -> Result<(), JsonError> {
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        let hash = hasher.finish();
-        if self.few.contains(&hash) {
-            return Err(JsonError::DuplicateKey);
+        let mut start = 0;
+        for end in &self.ends {
+            if self.few.get(start..*end) == Some(key) {
+                return Err(JsonError::DuplicateKey);
+            }
+            start = *end;
         }
-        if self.few.len() < FEW {
-            self.few.push(hash);
-        } else if !self.more.insert(hash) {
+        self.bytes = self.bytes.saturating_add(key.len());
+        if self.ends.len() < FEW {
+            self.few.extend_from_slice(key);
+            self.ends.push(self.few.len());
+        } else if !self.more.insert(key.into()) {
             return Err(JsonError::DuplicateKey);
-        } else if self.more.len() > MOST_MEMBERS {
+        } else if self.more.len() > MOST_MEMBERS || self.bytes > MOST_BYTES {
             return Err(JsonError::TooLong);
         }
         Ok(())
     }
 
     pub(super) fn len(&self) -> usize {
-        self.few.len().saturating_add(self.more.len())
+        self.ends.len().saturating_add(self.more.len())
+    }
+
+    fn clear(&mut self) {
+        self.few.clear();
+        self.ends.clear();
+        self.more = HashSet::new();
+        self.bytes = 0;
     }
 }
