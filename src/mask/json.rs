@@ -382,9 +382,10 @@ impl JsonMasker {
     ) -> Result<(), JsonError> {
         let role = self.role();
         let reach = self.reach(role);
+        // A watch is a sequence of objects; numbers or words in a row could be read two ways.
         let role = if role.takes(byte) {
             role
-        } else if self.plan.is_secret() {
+        } else if self.plan.is_secret() || (self.plan.watch && role == Role::Document) {
             return Err(JsonError::Shape);
         } else {
             // By kind: an object of known kind is misshapen, or one whose kind is still to come is perhaps no Secret.
