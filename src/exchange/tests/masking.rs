@@ -120,6 +120,23 @@ fn configured_fields_are_masked_in_response_and_record() {
 }
 
 #[test]
+fn a_patch_is_recorded_without_the_credentials_in_it() {
+    let mut rig = rig(patterns());
+    let patch = json!([{"op": "add", "path": "/data/a", "value": TOKEN}, {"op": "add", "path": "/data/b", "value": "kept"}]);
+    let kind = "application/json-patch+json";
+    let mut exchange = forwarded(
+        &mut rig,
+        "PATCH",
+        "/api/v1/namespaces/shop/configmaps/a",
+        Some((kind, patch.to_string().as_bytes())),
+    );
+    rig.answer(&mut exchange, 200, &json!({"kind": "ConfigMap"}));
+    let entries = rig.entries();
+    let recorded = entries.iter().find_map(|entry| entry.get("requestObject")).unwrap();
+    assert_eq!((&recorded[0]["value"], &recorded[1]["value"]), (&json!(MASK), &json!("kept")));
+}
+
+#[test]
 fn protobuf_is_refused_where_only_json_can_be_masked() {
     for (masking, passes) in [(patterns(), false), (json!({}), true)] {
         let mut rig = rig(masking);
