@@ -2,6 +2,8 @@
 //!
 //! Each target is a program: `cargo run --release --bin jwt`. See `README.md` beside this package.
 
+pub mod oracle;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chaperone_filter::config::Authentication;
@@ -59,4 +61,20 @@ pub fn sign(header: &[u8], claims: &[u8]) -> String {
     let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     let signature = key().sk.sign(&signed, None);
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
+}
+
+/// A body in pieces, tiny to large, told by a seed.
+pub fn cut(body: &[u8], seed: u8) -> impl Iterator<Item = &[u8]> {
+    let mut state = u64::from(seed) + 0x9e37_79b9_7f4a_7c15;
+    let mut rest = body;
+    std::iter::from_fn(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let most = if seed.is_multiple_of(2) { 7 } else { 300 };
+        let length = usize::try_from(state % most).unwrap_or(0) + 1;
+        let (piece, tail) = rest.split_at(length.min(rest.len()));
+        rest = tail;
+        (!piece.is_empty()).then_some(piece)
+    })
 }

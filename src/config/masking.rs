@@ -4,19 +4,7 @@ use super::spec::{Field, Shape, TEXT, TEXTS, optional, required};
 use serde::Deserialize;
 
 /// The built-in text patterns.
-pub const PATTERNS: &[&str] = &[
-    "pem-private-key",
-    "jwt",
-    "aws-access-key",
-    "aws-secret-key",
-    "github-token",
-    "gitlab-token",
-    "slack-token",
-    "google-api-key",
-    "stripe-key",
-    "npm-token",
-    "connection-string-password",
-];
+pub use crate::mask::text::NAMES as PATTERNS;
 
 /// Where text patterns can be applied.
 pub const APPLY_TO: &[&str] = &["logs", "exec", "configmaps", "pods", "events"];

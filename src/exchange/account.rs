@@ -4,6 +4,7 @@ use super::Gateway;
 use super::response::ResponseBody;
 use crate::config::Level;
 use crate::kube::Refusal;
+use crate::mask::{Extra, Plan};
 use crate::record::{BodyRecorder, ExchangeId, Object, Piece, encode};
 use chaperone_record::{
     Channel, Decision, End, Entry, Exchange, Outcome, Request, Requested, Responded, Response,
@@ -20,8 +21,8 @@ pub(super) struct Account {
     level: Level,
     timing: Timing,
     request_body: BodyRecorder,
-    /// The request's body may hold Secret values: it is masked before it is written down.
-    secret: bool,
+    /// How the request's body is masked before it is written down; none where there is nothing in it to mask.
+    mask: Option<(Plan, Extra)>,
     content_type: String,
     /// The request's body is in a `request` entry or in pieces already.
     body_written: bool,
@@ -41,7 +42,7 @@ impl Account {
             level: Level::Metadata,
             timing: Timing { received: Some(now), ..Timing::default() },
             request_body: BodyRecorder::digest_only(),
-            secret: false,
+            mask: None,
             content_type: String::new(),
             body_written: false,
             since: None,
@@ -49,21 +50,22 @@ impl Account {
         }
     }
 
-    /// Sets how much is written down. `secret` says that the request's body may hold Secret values: it is then kept
-    /// whole, because it is masked before it is written.
+    /// Sets how much is written down. With `mask` the request's body is kept whole, because it is masked before it is
+    /// written.
     pub(super) fn record(
         &mut self,
         level: Level,
-        secret: bool,
+        mask: Option<(Plan, Extra)>,
         content_type: &str,
         limit: usize,
         piece: usize,
     ) {
         self.level = level;
-        self.secret = secret;
+        let whole = mask.is_some();
+        self.mask = mask;
         content_type.clone_into(&mut self.content_type);
         if level >= Level::Request {
-            self.request_body = BodyRecorder::new(limit, if secret { usize::MAX } else { piece });
+            self.request_body = BodyRecorder::new(limit, if whole { usize::MAX } else { piece });
         }
     }
 
@@ -145,10 +147,11 @@ impl Account {
         if self.body_written || self.level < Level::Request {
             return None;
         }
-        if self.secret {
-            gateway.secret_object(self.request_body.bytes(), &self.content_type)
-        } else {
-            self.request_body.object()
+        match &self.mask {
+            Some((plan, extra)) => {
+                gateway.masked_object(self.request_body.bytes(), &self.content_type, *plan, extra)
+            }
+            None => self.request_body.object(),
         }
     }
 
@@ -232,14 +235,15 @@ impl Account {
         if let Some(piece) = body.recorder.last_piece() {
             self.piece(gateway, now, Channel::Response, piece);
         }
-        let masked = body.masked();
-        gateway.count_masked(&masked);
+        let masked = body.take_masked();
+        gateway.count_masked(masked.paths());
+        let sealed = gateway.sealed(&masked, self.id);
         let responded = Responded {
             response_status: ResponseStatus { code: body.status, ..ResponseStatus::default() },
             response_object: None,
             response_digest: body.recorder.digest(),
-            masked,
-            sealed: None,
+            masked: masked.paths().to_vec(),
+            sealed,
             outcome,
             reason: reason.to_owned(),
         };

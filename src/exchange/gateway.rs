@@ -7,9 +7,9 @@ use crate::credential::{Credentials, Mint, UpstreamToken};
 use crate::identity::Authenticator;
 use crate::kube::{Media, Refusal};
 use crate::mask::patch::JSON_PATCH;
-use crate::mask::{BodyMasker, MaskRules, Plan};
+use crate::mask::{BodyMasker, Extra, MaskRules, MaskedPaths, Plan};
 use crate::metrics::{Metric, Metrics};
-use crate::record::{Chain, Object, Opening, Outbox, Post, SigningKey, uuid_v4};
+use crate::record::{Chain, ExchangeId, Object, Opening, Outbox, Post, SigningKey, uuid_v4};
 use chaperone_record::{Acknowledgement, Masked, Timestamp};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -251,28 +251,35 @@ impl Gateway {
         }
     }
 
-    /// A request body that may hold Secret values, masked for the record as a response would be. What can't be masked is
-    /// not written down; its digest and length are.
-    pub(super) fn secret_object(&self, body: &[u8], content_type: &str) -> Option<Object> {
+    /// A request body, masked for the record as a response would be. What can't be masked is not written down; its digest
+    /// and length are.
+    pub(super) fn masked_object(
+        &self,
+        body: &[u8],
+        content_type: &str,
+        plan: Plan,
+        extra: &Extra,
+    ) -> Option<Object> {
         if body.is_empty() {
             return None;
         }
         let media = content_type.split(';').next().unwrap_or_default().trim();
-        if media == JSON_PATCH {
+        // Where a patch writes is in its paths, which are not followed; text is looked through wherever it stands.
+        if media == JSON_PATCH && (plan.is_secret() || extra.fields.is_some()) {
             return Some(self.masked_patch(body).unwrap_or_else(Object::omitted));
         }
-        let plan = Plan::secret_request();
         let mut masker = match Media::parse(media.as_bytes()) {
+            Media::Protobuf if !extra.is_empty() => return Some(Object::omitted()),
             Media::Protobuf => BodyMasker::protobuf(plan, &self.mask),
             // Anything else is read as JSON, which much of what is sent as YAML is, and omitted where it is not.
-            _ => BodyMasker::json(plan, &self.mask),
+            _ => BodyMasker::json(plan, extra.clone(), &self.mask),
         };
         let mut masked = Vec::with_capacity(body.len());
         let done = masker.push(body, &mut masked).and_then(|()| masker.finish(&mut masked));
         if done.is_ok() { Object::new(&masked) } else { Some(Object::omitted()) }
     }
 
-    /// A JSON Patch of a Secret without the values it writes.
+    /// A JSON Patch without the values it writes.
     fn masked_patch(&self, body: &[u8]) -> Option<Object> {
         let mut operations: Vec<serde_json::Map<String, serde_json::Value>> =
             serde_json::from_slice(body).ok()?;
@@ -280,6 +287,11 @@ impl Gateway {
             *value = self.mask.replacement.text().into();
         }
         Object::new(&serde_json::to_vec(&operations).ok()?)
+    }
+
+    /// What was masked in an exchange, sealed to the auditor where that is configured.
+    pub(super) fn sealed(&self, masked: &MaskedPaths, exchange: ExchangeId) -> Option<String> {
+        self.mask.recipient.as_ref()?.seal(masked.originals()?, &exchange.to_string())
     }
 
     /// The answer to a TokenRequest.

@@ -146,7 +146,13 @@ impl Exchange {
         let (level, delivery) = gateway.recording.decide(&self.info, &identity.user);
         let limits = &gateway.config.recording.limits;
         let (limit, piece) = (limits.max_body_bytes, limits.batch_bytes);
-        self.account.record(level, self.info.is_secret(), self.guards.content_type(), limit, piece);
+        self.account.record(
+            level,
+            gateway.mask.request(&self.info),
+            self.guards.content_type(),
+            limit,
+            piece,
+        );
         gateway.count(Metric::Forwarded);
         let body = !*end_of_stream;
         self.confirm = delivery == Delivery::Confirmed;

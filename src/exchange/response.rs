@@ -3,10 +3,10 @@
 use super::{AtResponseBody, AtResponseHeaders, Exchange, Gateway, Header, Phase};
 use crate::config::Level;
 use crate::kube::{Media, Refusal, StreamKind};
-use crate::mask::{BodyMasker, Plan};
+use crate::mask::{BodyMasker, MaskedPaths, Plan};
 use crate::metrics::Metric;
 use crate::record::BodyRecorder;
-use chaperone_record::{Channel, Masked, Outcome, Timestamp};
+use chaperone_record::{Channel, Outcome, Timestamp};
 
 /// A response under way.
 pub(super) struct ResponseBody {
@@ -19,9 +19,9 @@ pub(super) struct ResponseBody {
 }
 
 impl ResponseBody {
-    /// What has been masked so far.
-    pub(super) fn masked(&self) -> Vec<Masked> {
-        self.masker.as_ref().map(BodyMasker::report).unwrap_or_default()
+    /// What has been masked so far; asked once.
+    pub(super) fn take_masked(&mut self) -> MaskedPaths {
+        self.masker.as_mut().map(BodyMasker::take_masked).unwrap_or_default()
     }
 }
 
@@ -99,8 +99,13 @@ impl Exchange {
         // An error is one Status, also where a watch was asked for.
         let mut plan = Plan::response(&self.info);
         plan.watch = plan.watch && status == 200;
+        let extra = gateway.mask.extra(&self.info);
         match first.map_or(Media::Other, Media::parse) {
-            Media::Json => Ok(Some(BodyMasker::json(plan, &gateway.mask))),
+            Media::Json => Ok(Some(BodyMasker::json(plan, extra, &gateway.mask))),
+            // Where a text or field stands in protobuf only the kind's schema tells.
+            Media::Protobuf if !extra.is_empty() => Err(unmaskable(
+                "fields or text of this resource are masked, which is done in JSON only; accept application/json",
+            )),
             Media::Protobuf => Ok(Some(BodyMasker::protobuf(plan, &gateway.mask))),
             Media::Yaml | Media::Cbor => {
                 Err(unmaskable("the response is YAML or CBOR though JSON was asked for"))
@@ -108,7 +113,7 @@ impl Exchange {
             _ if plan.is_secret() => {
                 Err(unmaskable("the response to a request for Secrets is neither JSON nor protobuf"))
             }
-            _ => Ok(None),
+            _ => Ok(gateway.mask.log_patterns(&self.info).map(BodyMasker::text)),
         }
     }
 

@@ -1,77 +1,40 @@
-//! The masker of one response body, whatever its format, and the rules all maskers share.
+//! The masker of one response body, whatever its format.
 
 use super::json::JsonMasker;
 use super::plan::{Plan, Taken};
 use super::protobuf::{Asked, DEFAULT_LIMIT, Framing, ProtobufMasker};
-use super::write_back::Sentinel;
-use super::{MaskedPaths, Replacement};
-use crate::config::{Masking, Problem};
-use chaperone_record::Masked;
+use super::text::{TextMasker, TextPatterns};
+use super::{Extra, MaskRules, MaskedPaths};
 use std::rc::Rc;
 
-/// What the configuration says of masking, ready for use.
-pub struct MaskRules {
-    pub(crate) replacement: Rc<Replacement>,
-    pub(crate) sentinel: Rc<Sentinel>,
-}
-
-impl MaskRules {
-    /// From the configuration.
-    ///
-    /// # Errors
-    /// What this build cannot do: it must not look as if it were done.
-    pub fn compile(config: &Masking) -> Result<Self, Vec<Problem>> {
-        let mut problems = Vec::new();
-        let mut refuse = |path: &str, message: &str| {
-            problems.push(Problem { path: path.to_owned(), message: message.to_owned() });
-        };
-        if !config.resources.is_empty() {
-            refuse("masking.resources", "is not supported by this version; leave it out");
-        }
-        if !config.patterns.enable.is_empty() || !config.patterns.custom.is_empty() {
-            refuse("masking.patterns", "is not supported by this version; leave it out");
-        }
-        if config.seal_to.is_some() {
-            refuse("masking.sealTo", "is not supported by this version; leave it out");
-        }
-        match Replacement::new(&config.replacement) {
-            Some(replacement) if problems.is_empty() => {
-                Ok(Self { sentinel: Rc::new(Sentinel::new(&replacement)), replacement: Rc::new(replacement) })
-            }
-            Some(_) => Err(problems),
-            None => {
-                let (path, message) = ("masking.replacement".to_owned(), "can't be used".to_owned());
-                problems.push(Problem { path, message });
-                Err(problems)
-            }
-        }
-    }
-}
-
-/// Masks one response body as its bytes come.
+/// Masks one body as its bytes come.
 pub enum BodyMasker {
     /// JSON.
     Json(Box<JsonMasker>),
     /// Kubernetes protobuf.
     Protobuf(Box<ProtobufMasker>),
+    /// A log.
+    Text(Box<TextMasker>),
 }
 
 impl BodyMasker {
     /// For a JSON body.
-    pub fn json(plan: Plan, rules: &MaskRules) -> Self {
-        Self::Json(Box::new(JsonMasker::new(plan, rules.replacement.clone())))
+    pub fn json(plan: Plan, extra: Extra, rules: &MaskRules) -> Self {
+        let masker = JsonMasker::new(plan, rules.replacement.clone()).with(extra);
+        Self::Json(Box::new(if rules.recipient.is_some() { masker.keeping_originals() } else { masker }))
     }
 
     /// For a protobuf body.
     pub fn protobuf(plan: Plan, rules: &MaskRules) -> Self {
         let asked = if plan.taken == Taken::Secrets { Asked::Secrets } else { Asked::Other };
         let framing = if plan.watch { Framing::Watch } else { Framing::Object };
-        Self::Protobuf(Box::new(ProtobufMasker::new(
-            asked,
-            framing,
-            rules.replacement.clone(),
-            DEFAULT_LIMIT,
-        )))
+        let masker = ProtobufMasker::new(asked, framing, rules.replacement.clone(), DEFAULT_LIMIT);
+        Self::Protobuf(Box::new(if rules.recipient.is_some() { masker.keeping_originals() } else { masker }))
+    }
+
+    /// For a pod's log.
+    pub fn text(patterns: Rc<TextPatterns>) -> Self {
+        Self::Text(Box::new(TextMasker::new(patterns)))
     }
 
     /// Takes the body's next bytes and appends to `out` what may go on.
@@ -82,6 +45,14 @@ impl BodyMasker {
         match self {
             Self::Json(masker) => masker.push(chunk, out).map_err(super::json::JsonError::code),
             Self::Protobuf(masker) => masker.push(chunk, out).map_err(super::protobuf::ProtobufError::code),
+            Self::Text(masker) => {
+                masker.push(chunk, out);
+                // Who follows a log sees each line when it is written, not when the next one is.
+                if chunk.ends_with(b"\n") {
+                    masker.flush(out);
+                }
+                Ok(())
+            }
         }
     }
 
@@ -93,19 +64,25 @@ impl BodyMasker {
         match self {
             Self::Json(masker) => masker.finish(out).map_err(super::json::JsonError::code),
             Self::Protobuf(masker) => masker.finish(out).map_err(super::protobuf::ProtobufError::code),
+            Self::Text(masker) => {
+                masker.finish(out);
+                Ok(())
+            }
         }
     }
 
-    /// What has been masked so far.
-    pub fn masked(&self) -> &MaskedPaths {
+    /// Takes what has been masked so far, for the record.
+    pub fn take_masked(&mut self) -> MaskedPaths {
         match self {
-            Self::Json(masker) => masker.masked(),
-            Self::Protobuf(masker) => masker.masked(),
+            Self::Json(masker) => masker.take_masked(),
+            Self::Protobuf(masker) => masker.take_masked(),
+            Self::Text(masker) => {
+                let mut masked = MaskedPaths::default();
+                for (pattern, count) in masker.counts() {
+                    masked.add_many(&format!("$ ({pattern})"), count);
+                }
+                masked
+            }
         }
-    }
-
-    /// The same, for the record.
-    pub fn report(&self) -> Vec<Masked> {
-        self.masked().paths().to_vec()
     }
 }

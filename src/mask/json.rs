@@ -5,22 +5,28 @@
 //! lone surrogates, no key twice where keys matter), so that no reader can understand the output otherwise than this one
 //! did. Memory is bounded: the depth, a key, one annotation, and what waits for a `kind` that comes late.
 
+mod form;
+mod frame;
 mod number;
+mod output;
 mod role;
+mod skip;
+mod strings;
 mod text;
 
 #[cfg(test)]
 mod tests;
 
-use super::metadata::{Treatment, annotation, holds_json, label};
-use super::path::push_key;
+use super::fields::Reach;
 use super::plan::{Plan, Taken};
-use super::{MaskedPaths, Replacement};
+use super::{Extra, MaskedPaths, Replacement};
+use frame::Frame;
 use number::Number;
+use output::{Run, Waiting};
 use role::{Nature, Role};
-use std::collections::HashSet;
+use skip::Skip;
+use std::borrow::Cow;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use text::{Inside, Step, plain_run, step};
 
@@ -30,12 +36,12 @@ const MOST_DEPTH: usize = 112;
 const MOST_KEY: usize = 4096;
 /// Longer annotations are replaced unread. The API server allows 256 KiB for all of an object's.
 const MOST_HELD: usize = 512 << 10;
+/// Longer strings are replaced unread where text is looked through. The API server stores no object that large.
+const MOST_TEXT: usize = 4 << 20;
 /// So much may come before an object's `kind`.
 const MOST_WAITING: usize = 1 << 20;
 /// Longer numbers are refused: readers differ in what they make of them.
 const MOST_DIGITS: u32 = 256;
-/// Keys of one object that are remembered, to find one that is there twice.
-const MOST_MEMBERS: usize = 100_000;
 /// A last-applied configuration may hold another one; no deeper.
 const MOST_NESTED: u8 = 3;
 /// Stands in for a Status' text.
@@ -136,36 +142,26 @@ enum Fate {
     Kind,
     /// Held until it is whole: an annotation or label.
     Hold,
-}
-
-struct Frame {
-    array: bool,
-    role: Role,
-    nature: Nature,
-    /// The key of the member being read, for the report.
-    key: Vec<u8>,
-    seen: HashSet<u64>,
-}
-
-/// Output that waits for an object's kind: as it would be masked, and as it came.
-struct Waiting {
-    /// The object's depth.
-    depth: usize,
-    masked: Vec<u8>,
-    raw: Vec<u8>,
-    report: MaskedPaths,
-    /// What waits has not the shape of a Secret: it must turn out to be none.
-    misshapen: bool,
+    /// Passes unless, once it is whole, the configuration says otherwise.
+    Look,
+    /// Held until it is whole, for the two forms in which output waits.
+    Both(Role),
 }
 
 /// Masks one JSON body as its bytes come. After an error every call returns it again: nothing more may pass.
 pub struct JsonMasker {
     plan: Plan,
+    extra: Extra,
     replacement: Rc<Replacement>,
     lex: Lex,
     frames: Vec<Frame>,
-    /// The key, kind or annotation being read, as raw bytes between the quotes.
+    /// Closed ones, for what they have allocated.
+    spare: Vec<Frame>,
+    skip: Skip,
+    /// The key or string being read as far as it came in earlier chunks, as raw bytes between the quotes.
     held: Vec<u8>,
+    /// Whether it began in an earlier chunk.
+    spilled: bool,
     waiting: Option<Waiting>,
     report: MaskedPaths,
     nested: u8,
@@ -177,15 +173,31 @@ impl JsonMasker {
     pub fn new(plan: Plan, replacement: Rc<Replacement>) -> Self {
         Self {
             plan,
+            extra: Extra::default(),
             replacement,
             lex: Lex::Start,
             frames: Vec::new(),
+            spare: Vec::new(),
+            skip: Skip::default(),
             held: Vec::new(),
+            spilled: false,
             waiting: None,
             report: MaskedPaths::default(),
             nested: 0,
             failed: None,
         }
+    }
+
+    /// The same, masking what the configuration adds.
+    #[must_use]
+    pub fn with(self, extra: Extra) -> Self {
+        Self { extra, ..self }
+    }
+
+    /// The same, keeping the originals of what is masked.
+    #[must_use]
+    pub fn keeping_originals(self) -> Self {
+        Self { report: MaskedPaths::with_originals(), ..self }
     }
 
     /// What has been masked so far.
@@ -201,7 +213,7 @@ impl JsonMasker {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        let mut run = Run { chunk, start: 0, raw_start: 0 };
+        let mut run = Run { chunk, start: 0, raw_start: 0, text: 0 };
         let result = self.scan(&mut run, out);
         self.failed = result.err();
         result
@@ -211,18 +223,17 @@ impl JsonMasker {
     ///
     /// # Errors
     /// As for [`Self::push`]; also where the body ended too early. An empty body is none.
-    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), JsonError> {
+    pub fn finish(&mut self, _out: &mut Vec<u8>) -> Result<(), JsonError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
         // A bare number ends with the body.
         if let Lex::InNumber(number, _) = self.lex
-            && self.frames.is_empty()
+            && self.outermost()
             && number.complete()
         {
             self.lex = Lex::End;
         }
-        let _ = out;
         match self.lex {
             Lex::Start | Lex::End => Ok(()),
             _ => {
@@ -233,47 +244,33 @@ impl JsonMasker {
     }
 
     fn scan(&mut self, run: &mut Run<'_>, out: &mut Vec<u8>) -> Result<(), JsonError> {
+        let chunk = run.chunk;
         let mut at = 0usize;
-        while let Some(&byte) = run.chunk.get(at) {
-            // Most bytes are plain text inside strings: take them in runs.
-            if let Lex::InValue(Inside::Plain, Fate::Pass | Fate::Drop) = self.lex {
-                at = at.saturating_add(plain_run(run.chunk.get(at..).unwrap_or_default()));
-                let Some(&byte) = run.chunk.get(at) else { break };
-                self.byte(byte, at, run, out)?;
-            } else {
-                self.byte(byte, at, run, out)?;
+        while at < chunk.len() {
+            if self.skip.depth > 0 {
+                at = self.skip_on(chunk, at)?;
             }
+            // Most bytes are plain text inside strings: take them in runs.
+            if let Lex::InValue(Inside::Plain, _) | Lex::InKey(Inside::Plain) = self.lex {
+                at = at.saturating_add(plain_run(chunk.get(at..).unwrap_or_default()));
+            }
+            let Some(&byte) = chunk.get(at) else { break };
+            self.byte(byte, at, run, out)?;
             at = at.saturating_add(1);
         }
-        match self.lex {
-            // What is held or dropped must not go out with the run.
-            Lex::InValue(_, Fate::Hold | Fate::Drop) => {}
-            _ => self.pass(run, run.chunk.len(), out),
-        }
-        self.keep_raw(run, run.chunk.len())
+        self.chunk_ends(run, out)
     }
 
     fn byte(&mut self, byte: u8, at: usize, run: &mut Run<'_>, out: &mut Vec<u8>) -> Result<(), JsonError> {
         let white = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         match self.lex {
             Lex::InValue(inside, fate) => match step(inside, byte) {
-                Step::On(inside) => {
-                    self.hold(fate, byte)?;
-                    self.lex = Lex::InValue(inside, fate);
-                }
+                Step::On(inside) => self.lex = Lex::InValue(inside, fate),
                 Step::End => self.string_ends(fate, at, run, out)?,
                 Step::Bad => return Err(JsonError::Syntax),
             },
             Lex::InKey(inside) => match step(inside, byte) {
-                Step::On(inside) => {
-                    if self.reads_keys() {
-                        self.held.push(byte);
-                        if self.held.len() > MOST_KEY {
-                            return Err(JsonError::TooLong);
-                        }
-                    }
-                    self.lex = Lex::InKey(inside);
-                }
+                Step::On(inside) => self.lex = Lex::InKey(inside),
                 Step::End => self.key_ends(at, run, out)?,
                 Step::Bad => return Err(JsonError::Syntax),
             },
@@ -301,14 +298,19 @@ impl JsonMasker {
             Lex::FirstElement => self.value_begins(byte, at, run, out)?,
             Lex::FirstKey if byte == b'}' => self.close(at, run, out)?,
             Lex::FirstKey | Lex::Key if byte == b'"' => {
-                self.held.clear();
+                self.text_begins(at, run);
                 self.lex = Lex::InKey(Inside::Plain);
             }
             Lex::Colon if byte == b':' => self.lex = Lex::Value,
-            Lex::AfterValue => match (byte, self.frames.last().map(|frame| frame.array)) {
-                (b',', Some(true)) => self.lex = Lex::Value,
-                (b',', Some(false)) => self.lex = Lex::Key,
-                (b']', Some(true)) | (b'}', Some(false)) => self.close(at, run, out)?,
+            Lex::AfterValue => match (byte, self.in_array()) {
+                (b',', true) => {
+                    if let Some(frame) = self.frames.last_mut().filter(|_| self.skip.depth == 0) {
+                        frame.index = frame.index.saturating_add(1);
+                    }
+                    self.lex = Lex::Value;
+                }
+                (b',', false) => self.lex = Lex::Key,
+                (b']', true) | (b'}', false) => self.close(at, run, out)?,
                 _ => return Err(JsonError::Syntax),
             },
             _ => return Err(JsonError::Syntax),
@@ -316,86 +318,32 @@ impl JsonMasker {
         Ok(())
     }
 
-    fn reads_keys(&self) -> bool {
-        self.frames.last().is_some_and(|frame| frame.role.reads_keys())
+    /// Whether keys are read, and not only their syntax.
+    fn tracks_keys(&self) -> bool {
+        self.skip.depth == 0
     }
 
-    // === Output ===
+    fn outermost(&self) -> bool {
+        self.frames.is_empty() && self.skip.depth == 0
+    }
 
-    /// Sends on what lies between the last cut and `to`.
-    fn pass(&mut self, run: &mut Run<'_>, to: usize, out: &mut Vec<u8>) {
-        let bytes = run.chunk.get(run.start..to).unwrap_or_default();
-        run.start = to;
-        match &mut self.waiting {
-            Some(waiting) => waiting.masked.extend_from_slice(bytes),
-            None => out.extend_from_slice(bytes),
+    fn in_array(&self) -> bool {
+        if self.skip.depth > 0 {
+            self.skip.in_array()
+        } else {
+            self.frames.last().is_some_and(|frame| frame.array)
         }
     }
 
-    /// Sends on what was not in the body.
-    fn put(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        match &mut self.waiting {
-            Some(waiting) => waiting.masked.extend_from_slice(bytes),
-            None => out.extend_from_slice(bytes),
-        }
+    /// The key of the member being read.
+    fn key(&self) -> &[u8] {
+        self.frames.last().map_or(&[], |frame| &frame.key)
     }
-
-    /// While a kind is waited for, the bytes are also kept as they came.
-    fn keep_raw(&mut self, run: &mut Run<'_>, to: usize) -> Result<(), JsonError> {
-        if let Some(waiting) = &mut self.waiting {
-            waiting.raw.extend_from_slice(run.chunk.get(run.raw_start..to).unwrap_or_default());
-            run.raw_start = to;
-            if waiting.raw.len().max(waiting.masked.len()) > MOST_WAITING {
-                return Err(JsonError::LateKind);
-            }
-        }
-        Ok(())
-    }
-
-    /// From here on, up to `to` having been sent, output waits for the kind of the innermost object.
-    fn wait(&mut self, to: usize, run: &mut Run<'_>, out: &mut Vec<u8>) {
-        if self.waiting.is_none() {
-            self.pass(run, to, out);
-            run.raw_start = to;
-            self.waiting = Some(Waiting {
-                depth: self.frames.len(),
-                masked: Vec::new(),
-                raw: Vec::new(),
-                report: self.report.clone(),
-                misshapen: false,
-            });
-        }
-    }
-
-    /// The object that output waited for is known, `to` being the last byte before that.
-    fn settle(
-        &mut self,
-        masked: bool,
-        to: usize,
-        run: &mut Run<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), JsonError> {
-        self.pass(run, to, out);
-        self.keep_raw(run, to)?;
-        if let Some(waiting) = self.waiting.take() {
-            if masked && waiting.misshapen {
-                return Err(JsonError::Shape);
-            }
-            if masked {
-                out.extend_from_slice(&waiting.masked);
-            } else {
-                out.extend_from_slice(&waiting.raw);
-                self.report = waiting.report;
-            }
-        }
-        Ok(())
-    }
-
-    // === Structure ===
 
     /// The place of the value that begins now.
     fn role(&self) -> Role {
         match self.frames.last() {
+            _ if self.skip.depth > 0 => Role::Pass,
             None => Role::Document,
             Some(frame) if frame.array => frame.role.element(),
             Some(frame) => {
@@ -403,10 +351,25 @@ impl JsonMasker {
                 let nature = match frame.nature {
                     Nature::Unknown if matches!(frame.key.as_slice(), b"status" | b"spec") => Nature::Token,
                     Nature::Unknown => Nature::Secret,
+                    Nature::Other if !self.extra.is_empty() => Nature::Looked,
                     nature => nature,
                 };
                 frame.role.member(&frame.key, nature, self.plan.watch)
             }
+        }
+    }
+
+    /// Which configured fields lead to the value that begins now, at `role`.
+    fn reach(&self, role: Role) -> Reach {
+        let Some(fields) = self.extra.fields.as_ref().filter(|_| self.skip.depth == 0) else {
+            return Reach::default();
+        };
+        match (role, self.frames.last()) {
+            (Role::Document, _) if self.plan.watch => Reach::default(),
+            (Role::Document | Role::Object, _) => fields.root(),
+            (_, Some(frame)) if frame.array => fields.element(frame.reach),
+            (_, Some(frame)) => fields.member(frame.reach, &frame.key),
+            (_, None) => Reach::default(),
         }
     }
 
@@ -418,9 +381,11 @@ impl JsonMasker {
         out: &mut Vec<u8>,
     ) -> Result<(), JsonError> {
         let role = self.role();
+        let reach = self.reach(role);
+        // A watch is a sequence of objects; numbers or words in a row could be read two ways.
         let role = if role.takes(byte) {
             role
-        } else if self.plan.is_secret() {
+        } else if self.plan.is_secret() || (self.plan.watch && role == Role::Document) {
             return Err(JsonError::Shape);
         } else {
             // By kind: an object of known kind is misshapen, or one whose kind is still to come is perhaps no Secret.
@@ -438,8 +403,8 @@ impl JsonMasker {
             Role::Pass
         };
         match byte {
-            b'"' => self.string_begins(role, at, run, out),
-            b'{' | b'[' => self.open(byte == b'[', role)?,
+            b'"' => self.string_begins(role, reach, at, run, out)?,
+            b'{' | b'[' => self.open(byte == b'[', role, reach)?,
             b'n' => self.lex = Lex::InWord(b"ull"),
             b't' => self.lex = Lex::InWord(b"rue"),
             b'f' => self.lex = Lex::InWord(b"alse"),
@@ -448,9 +413,14 @@ impl JsonMasker {
         Ok(())
     }
 
-    fn open(&mut self, array: bool, role: Role) -> Result<(), JsonError> {
-        if self.frames.len() >= MOST_DEPTH {
+    fn open(&mut self, array: bool, role: Role, reach: Reach) -> Result<(), JsonError> {
+        if self.frames.len().saturating_add(self.skip.depth) >= MOST_DEPTH {
             return Err(JsonError::Depth);
+        }
+        self.lex = if array { Lex::FirstElement } else { Lex::FirstKey };
+        if role == Role::Pass && self.extra.patterns.is_none() && !reach.any() {
+            self.skip.open(array);
+            return Ok(());
         }
         let outer = self.frames.last().map(|frame| frame.nature);
         let nature = match (self.plan.taken, role, outer) {
@@ -467,208 +437,41 @@ impl JsonMasker {
         if self.waiting.is_some() && matches!(role, Role::Object | Role::Items | Role::Rows) {
             return Err(JsonError::LateKind);
         }
-        self.frames.push(Frame { array, role, nature, key: Vec::new(), seen: HashSet::new() });
-        self.lex = if array { Lex::FirstElement } else { Lex::FirstKey };
+        self.frames.push(match self.spare.pop() {
+            Some(spare) => spare.reuse(array, role, nature, reach),
+            None => Frame::new(array, role, nature, reach),
+        });
         Ok(())
     }
 
     fn close(&mut self, at: usize, run: &mut Run<'_>, out: &mut Vec<u8>) -> Result<(), JsonError> {
-        // An object that never said what it is: masked, to be sure.
-        if self.waiting.as_ref().is_some_and(|waiting| waiting.depth == self.frames.len()) {
-            self.settle(true, at, run, out)?;
+        if self.skip.depth > 0 {
+            self.skip.close();
+        } else {
+            // An object that never said what it is: masked, to be sure.
+            if self.waiting.as_ref().is_some_and(|waiting| waiting.depth == self.frames.len()) {
+                self.settle(true, at, run, out)?;
+            }
+            self.spare.extend(self.frames.pop());
         }
-        self.frames.pop();
         self.value_ends();
         Ok(())
     }
 
     fn value_ends(&mut self) {
-        self.lex = match (self.frames.is_empty(), self.plan.watch) {
+        self.lex = match (self.outermost(), self.plan.watch) {
             (false, _) => Lex::AfterValue,
             (true, true) => Lex::Start,
             (true, false) => Lex::End,
         };
     }
-
-    // === Strings ===
-
-    fn key_ends(&mut self, at: usize, run: &mut Run<'_>, out: &mut Vec<u8>) -> Result<(), JsonError> {
-        self.lex = Lex::Colon;
-        if !self.reads_keys() {
-            return Ok(());
-        }
-        let key = decoded(&self.held).ok_or(JsonError::Syntax)?;
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        let mut waits = false;
-        if let Some(frame) = self.frames.last_mut() {
-            if !frame.seen.insert(hasher.finish()) {
-                return Err(JsonError::DuplicateKey);
-            }
-            if frame.seen.len() > MOST_MEMBERS {
-                return Err(JsonError::TooLong);
-            }
-            let object = frame.role == Role::Object || (frame.role == Role::Document && !self.plan.watch);
-            waits = object && frame.nature == Nature::Unknown && Role::waits_for_kind(&key);
-            frame.key = key;
-        }
-        if waits {
-            self.wait(at.saturating_add(1), run, out);
-        }
-        Ok(())
-    }
-
-    fn string_begins(&mut self, role: Role, at: usize, run: &mut Run<'_>, out: &mut Vec<u8>) {
-        self.held.clear();
-        let fate = match role {
-            Role::DataValue | Role::PlainValue | Role::Text => {
-                self.pass(run, at, out);
-                let replacement = self.replacement.clone();
-                let text = match role {
-                    Role::DataValue => replacement.base64(),
-                    Role::PlainValue => replacement.text(),
-                    _ => WITHHELD,
-                };
-                self.put_string(text, out);
-                self.count();
-                Fate::Drop
-            }
-            Role::Annotation | Role::Label => {
-                self.pass(run, at, out);
-                Fate::Hold
-            }
-            Role::Kind => Fate::Kind,
-            _ => Fate::Pass,
-        };
-        self.lex = Lex::InValue(Inside::Plain, fate);
-    }
-
-    /// Puts a string of our own, quotes and all. It needs no escapes: configuration and code see to that.
-    fn put_string(&mut self, text: &str, out: &mut Vec<u8>) {
-        self.put(b"\"", out);
-        self.put(text.as_bytes(), out);
-        self.put(b"\"", out);
-    }
-
-    fn hold(&mut self, fate: Fate, byte: u8) -> Result<(), JsonError> {
-        match fate {
-            Fate::Kind if self.held.len() >= MOST_KEY => return Err(JsonError::TooLong),
-            Fate::Kind => self.held.push(byte),
-            // One byte over the limit marks it as too long.
-            Fate::Hold if self.held.len() <= MOST_HELD => self.held.push(byte),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn string_ends(
-        &mut self,
-        fate: Fate,
-        at: usize,
-        run: &mut Run<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), JsonError> {
-        let after = at.saturating_add(1);
-        match fate {
-            Fate::Pass => {}
-            Fate::Drop => run.start = after,
-            Fate::Hold => {
-                run.start = after;
-                self.held_ends(out);
-            }
-            Fate::Kind => self.kind_ends(after, run, out)?,
-        }
-        self.value_ends();
-        Ok(())
-    }
-
-    fn kind_ends(&mut self, after: usize, run: &mut Run<'_>, out: &mut Vec<u8>) -> Result<(), JsonError> {
-        let kind = decoded(&self.held).ok_or(JsonError::Syntax)?;
-        if self.plan.taken == Taken::Secrets && !SECRET_KINDS.contains(&kind.as_slice()) {
-            return Err(JsonError::Kind);
-        }
-        let depth = self.frames.len();
-        let Some(frame) = self.frames.last_mut() else { return Ok(()) };
-        if frame.nature == Nature::Unknown {
-            frame.nature = Nature::of_kind(&kind);
-            let masked = matches!(frame.nature, Nature::Secret | Nature::Token);
-            if self.waiting.as_ref().is_some_and(|waiting| waiting.depth == depth) {
-                self.settle(masked, after, run, out)?;
-            }
-        } else if frame.nature == Nature::Other {
-            // An item of a typed list has no kind; one that has, and is a Secret all the same, must say so first.
-            let nature = Nature::of_kind(&kind);
-            if matches!(nature, Nature::Secret | Nature::Token) {
-                if frame.seen.len() > 2 {
-                    return Err(JsonError::LateKind);
-                }
-                frame.nature = nature;
-            }
-        }
-        Ok(())
-    }
-
-    /// An annotation or label is whole: keeps it, masks inside it, or replaces it.
-    fn held_ends(&mut self, out: &mut Vec<u8>) {
-        let raw = std::mem::take(&mut self.held);
-        let (role, key) =
-            self.frames.last().map_or((Role::Pass, Vec::new()), |frame| (frame.role, frame.key.clone()));
-        let value = if raw.len() > MOST_HELD { None } else { decoded(&raw) };
-        let keep = value.as_ref().is_some_and(|value| match role {
-            Role::Labels => label(&key, value) == Treatment::Keep,
-            _ => annotation(&key, value) == Treatment::Keep,
-        });
-        if keep {
-            self.put(b"\"", out);
-            self.put(&raw, out);
-            self.put(b"\"", out);
-            return;
-        }
-        let inner = value.filter(|_| holds_json(&key)).and_then(|value| self.mask_inside(&value));
-        match inner {
-            Some(text) => self.put(text.as_bytes(), out),
-            None => {
-                let replacement = self.replacement.clone();
-                self.put_string(replacement.text(), out);
-            }
-        }
-        self.count();
-    }
-
-    /// Masks a JSON document within a string; gives the new string, quoted. None where it cannot be.
-    fn mask_inside(&self, value: &[u8]) -> Option<String> {
-        let mut inner = Self::new(Plan::secret_request(), self.replacement.clone());
-        inner.nested = self.nested.checked_add(1).filter(|nested| *nested <= MOST_NESTED)?;
-        let mut masked = Vec::with_capacity(value.len());
-        inner.push(value, &mut masked).ok()?;
-        inner.finish(&mut masked).ok()?;
-        serde_json::to_string(std::str::from_utf8(&masked).ok()?).ok()
-    }
-
-    // === Report ===
-
-    fn count(&mut self) {
-        let mut path = String::from("$");
-        for frame in &self.frames {
-            if frame.array { path.push_str("[*]") } else { push_key(&mut path, &frame.key) }
-        }
-        self.report.add(&path);
-    }
-}
-
-/// A chunk and how far of it has been sent on.
-struct Run<'c> {
-    chunk: &'c [u8],
-    start: usize,
-    /// The same for what is kept as it came, while output waits.
-    raw_start: usize,
 }
 
 /// A string's text from the bytes between its quotes.
-fn decoded(raw: &[u8]) -> Option<Vec<u8>> {
+fn decoded(raw: &[u8]) -> Option<Cow<'_, [u8]>> {
     if !raw.contains(&b'\\') {
-        return Some(raw.to_vec());
+        return Some(Cow::Borrowed(raw));
     }
     let quoted = [b"\"", raw, b"\""].concat();
-    serde_json::from_slice::<String>(&quoted).ok().map(String::into_bytes)
+    serde_json::from_slice::<String>(&quoted).ok().map(|text| Cow::Owned(text.into_bytes()))
 }

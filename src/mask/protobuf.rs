@@ -160,6 +160,12 @@ impl ProtobufMasker {
         Self { asked, replacement, limit, state, held: Vec::new(), masked: MaskedPaths::default() }
     }
 
+    /// The same, keeping the originals of what is masked.
+    #[must_use]
+    pub fn keeping_originals(self) -> Self {
+        Self { masked: MaskedPaths::with_originals(), ..self }
+    }
+
     /// Takes the body's next bytes and appends to `out` what may go on.
     ///
     /// # Errors
@@ -198,6 +204,11 @@ impl ProtobufMasker {
     /// What has been masked so far.
     pub fn masked(&self) -> &MaskedPaths {
         &self.masked
+    }
+
+    /// Takes what was masked, and leaves nothing.
+    pub fn take_masked(&mut self) -> MaskedPaths {
+        std::mem::take(&mut self.masked)
     }
 
     fn settle(&mut self, result: Result<(), ProtobufError>) -> Result<(), ProtobufError> {

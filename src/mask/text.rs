@@ -80,13 +80,16 @@ pub struct TextPatterns {
     replacement: String,
 }
 
+/// Which patterns matched, and how often.
+pub type PatternCounts = Vec<(String, u64)>;
+
 /// A text without its credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaskedText {
     /// The text, each match replaced.
     pub text: String,
     /// Which patterns matched, and how often.
-    pub counts: Vec<(String, u64)>,
+    pub counts: PatternCounts,
 }
 
 impl TextPatterns {
@@ -118,16 +121,23 @@ impl TextPatterns {
 
     /// Masks one whole text; none where nothing matches.
     pub fn mask(&self, text: &str) -> Option<MaskedText> {
+        let (out, counts) = self.mask_bytes(text.as_bytes())?;
+        let text = String::from_utf8(out).unwrap_or_else(|_| self.replacement.clone());
+        Some(MaskedText { text, counts })
+    }
+
+    /// The same for bytes; those that are no UTF-8 pass as they are.
+    pub fn mask_bytes(&self, bytes: &[u8]) -> Option<(Vec<u8>, PatternCounts)> {
         let mut counts = Counts::default();
         let mut out = Vec::new();
-        if self.literals.find(text.as_bytes(), 0).is_none() {
-            if !custom::may_match(&self.custom, text.as_bytes()) {
+        if self.literals.find(bytes, 0).is_none() {
+            if !custom::may_match(&self.custom, bytes) {
                 return None;
             }
-            out.extend_from_slice(text.as_bytes());
+            out.extend_from_slice(bytes);
         } else {
             let mut scanner = Scanner::default();
-            scanner.push(self, text.as_bytes(), &mut counts, &mut out);
+            scanner.push(self, bytes, &mut counts, &mut out);
             scanner.finish(self, &mut counts, &mut out);
         }
         if !self.custom.is_empty() {
@@ -136,14 +146,26 @@ impl TextPatterns {
             lines.push(self, &first, &mut counts, &mut out);
             lines.finish(self, &mut counts, &mut out);
         }
-        if counts.0.is_empty() {
-            return None;
-        }
-        let text = String::from_utf8(out).unwrap_or_else(|_| self.replacement.clone());
-        Some(MaskedText { text, counts: self.named(&counts) })
+        (!counts.0.is_empty()).then(|| (out, self.named(&counts)))
     }
 
-    fn named(&self, counts: &Counts) -> Vec<(String, u64)> {
+    /// Masks a text that stands under a name, as a variable's value does: a name may say what a value is.
+    pub fn mask_named(&self, name: &[u8], text: &str) -> Option<MaskedText> {
+        let named = self.literals.find(name, 0).and_then(|_| {
+            let before = [&String::from_utf8_lossy(name), "="].concat();
+            let masked = self.mask(&[before.as_str(), text].concat())?;
+            let text = masked.text.strip_prefix(&before).unwrap_or(&self.replacement).to_owned();
+            Some(MaskedText { text, ..masked })
+        });
+        let Some(mut named) = named else { return self.mask(text) };
+        if let Some(more) = self.mask(&named.text) {
+            named.text = more.text;
+            named.counts.extend(more.counts);
+        }
+        Some(named)
+    }
+
+    fn named(&self, counts: &Counts) -> PatternCounts {
         let name = |pattern: usize| self.names.get(pattern).cloned().unwrap_or_default();
         counts.0.iter().map(|(pattern, count)| (name(*pattern), *count)).collect()
     }
@@ -205,7 +227,7 @@ impl TextMasker {
     }
 
     /// Which patterns matched so far, and how often.
-    pub fn counts(&self) -> Vec<(String, u64)> {
+    pub fn counts(&self) -> PatternCounts {
         self.patterns.named(&self.counts)
     }
 

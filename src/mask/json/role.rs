@@ -22,6 +22,11 @@ pub(super) enum Role {
     /// `data`: values are base64. `stringData`: plain text.
     Data,
     StringData,
+    /// `binaryData` of a ConfigMap: base64, which is looked through as what it decodes to.
+    BinaryData,
+    /// `metadata` and its `annotations` in other objects, for the copies that tools keep there.
+    OtherMetadata,
+    OtherAnnotations,
     /// One of their values.
     DataValue,
     PlainValue,
@@ -46,6 +51,8 @@ pub(super) enum Nature {
     Token,
     /// Nothing to mask.
     Other,
+    /// The same, where the configuration has more to mask. Only asked with, never an object's own.
+    Looked,
     /// Its `kind` has not come yet.
     Unknown,
 }
@@ -93,6 +100,7 @@ impl Role {
                 b"labels" => Self::Labels,
                 _ => Self::Pass,
             },
+            Self::OtherMetadata if key == b"annotations" => Self::OtherAnnotations,
             Self::Annotations => Self::Annotation,
             Self::Labels => Self::Label,
             Self::Data => Self::DataValue,
@@ -113,6 +121,8 @@ impl Role {
             (Nature::Secret, b"message") => Self::Text,
             (Nature::Secret, b"details") => Self::Details,
             (Nature::Token, b"status" | b"spec") => Self::TokenHolder,
+            (Nature::Looked, b"metadata") => Self::OtherMetadata,
+            (_, b"binaryData") => Self::BinaryData,
             _ => Self::Pass,
         }
     }

@@ -219,6 +219,8 @@ fn what_readers_understand_differently_is_refused() {
         (BY_KIND, r#"{"a":"x"#, Truncated),
         (BY_KIND, &deep, Depth),
         (BY_KIND, &number, TooLong),
+        (plan(Taken::ByKind, true), "{}1", Shape),
+        (plan(Taken::ByKind, true), "080", Shape),
         (BY_KIND, "{} {}", Syntax),
         (BY_KIND, "{}x", Syntax),
         (BY_KIND, "\u{feff}{}", Syntax),
@@ -271,5 +273,6 @@ fn the_report_counts_by_path() {
 
 #[cfg(not(target_arch = "wasm32"))]
 mod captures;
+mod extra;
 #[cfg(not(target_arch = "wasm32"))]
 mod properties;

@@ -64,27 +64,38 @@ pub(super) fn step(inside: Inside, byte: u8) -> Step {
     }
 }
 
-/// How many bytes at the start of `bytes` are plain ASCII inside a string, neither quote nor backslash nor control: eight
+/// How many bytes at the start of `bytes` are plain ASCII inside a string, neither quote nor backslash nor control: many
 /// at a time, because most of every document is such bytes.
 pub(super) fn plain_run(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-    let (words, rest) = bytes.as_chunks::<8>();
     let mut run = 0usize;
+    let (blocks, _) = bytes.as_chunks::<32>();
+    for block in blocks {
+        let (words, _) = block.as_chunks::<8>();
+        if words.iter().fold(0, |any, word| any | special(u64::from_le_bytes(*word))) != 0 {
+            break;
+        }
+        run = run.saturating_add(32);
+    }
+    let (words, rest) = bytes.get(run..).unwrap_or_default().as_chunks::<8>();
     for word in words {
-        let word = u64::from_le_bytes(*word);
-        let quote = zero(word ^ (ONES.wrapping_mul(0x22)));
-        let backslash = zero(word ^ (ONES.wrapping_mul(0x5c)));
-        // Below 0x20, or above 0x7f.
-        let control = word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word & HIGHS;
-        let special = quote | backslash | control | (word & HIGHS);
+        let special = special(u64::from_le_bytes(*word));
         if special != 0 {
-            // Borrows only make false hits behind the first true one.
             return run.saturating_add(usize::try_from(special.trailing_zeros() / 8).unwrap_or(0));
         }
         run = run.saturating_add(8);
     }
     let plain = |byte: &&u8| matches!(**byte, 0x20..=0x7f) && **byte != b'"' && **byte != b'\\';
     run.saturating_add(rest.iter().take_while(plain).count())
+}
+
+/// The high bit of each byte that is not plain; those behind the first may be wrong.
+fn special(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let quote = zero(word ^ (ONES.wrapping_mul(0x22)));
+    let backslash = zero(word ^ (ONES.wrapping_mul(0x5c)));
+    // Below 0x20, or above 0x7f.
+    let control = word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word;
+    (quote | backslash | control | word) & HIGHS
 }

@@ -185,6 +185,7 @@ impl Walk<'_, '_> {
         let end = value_at.saturating_add(field.value.len());
         self.edits.push(Edit { start, end, with: With::Replacement });
         self.masked.add(&self.path);
+        self.masked.keep(|| self.path.clone(), Some(field.value));
         let text = self.replacement.text().len();
         difference(text.saturating_add(varint_len(text as u64)), end.saturating_sub(start))
     }

@@ -1,7 +1,87 @@
 //! Against a slow oracle that builds a tree.
 
 use super::*;
+use oracle::{Masks, Node};
 use proptest::prelude::*;
+
+// The fuzz target's own.
+#[path = "../../../../fuzz/src/oracle.rs"]
+mod oracle;
+
+/// Keys and kinds that mean something, at places where they do and do not.
+fn meaningful() -> impl Strategy<Value = Node> {
+    let word = || {
+        prop::sample::select(vec![
+            "Secret",
+            "SecretList",
+            "List",
+            "Pod",
+            "TokenReview",
+            "Status",
+            "eA==",
+            "x\"y",
+            "é",
+        ])
+    };
+    let key = prop::sample::select(vec![
+        "kind",
+        "data",
+        "stringData",
+        "metadata",
+        "annotations",
+        "labels",
+        "items",
+        "rows",
+        "object",
+        "status",
+        "spec",
+        "token",
+        "message",
+        "details",
+        "causes",
+        "a",
+        "b c",
+        "type",
+    ]);
+    let leaf = prop_oneof![
+        4 => word().prop_map(|text| Node::Text(text.to_owned())),
+        1 => prop::sample::select(vec!["null", "true", "1", "-2.5"]).prop_map(|text| Node::Plain(text.to_owned())),
+    ];
+    leaf.prop_recursive(5, 40, 6, move |inner| {
+        prop_oneof![
+            1 => prop::collection::vec(inner.clone(), 0..4).prop_map(Node::List),
+            3 => prop::collection::vec((key.clone(), inner), 0..6).prop_map(|members| {
+                Node::Object(members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+            }),
+        ]
+    })
+}
+
+fn write(node: &Node, out: &mut String) {
+    let text = |text: &str| serde_json::to_string(text).unwrap();
+    match node {
+        Node::Plain(plain) => out.push_str(plain),
+        Node::Text(value) => out.push_str(&text(value)),
+        Node::List(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                out.push_str(if at == 0 { "" } else { "," });
+                write(item, out);
+            }
+            out.push(']');
+        }
+        Node::Object(members) => {
+            out.push('{');
+            for (at, (key, value)) in members.iter().enumerate() {
+                out.push_str(if at == 0 { "" } else { ", " });
+                out.push_str(&text(key));
+                out.push_str(": ");
+                write(value, out);
+            }
+            out.push('}');
+        }
+    }
+}
 
 /// What masking does to a parsed object of a request for Secrets, in data and stringData.
 fn oracle(value: &mut Value) {
@@ -62,6 +142,30 @@ fn cut<'a>(body: &'a [u8], at: &[usize]) -> Vec<&'a [u8]> {
     }
     chunks.push(rest);
     chunks
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn what_is_let_through_is_what_the_slow_masker_says(node in meaningful(), how in 0..4_usize, watch: bool, at in prop::collection::vec(any::<usize>(), 0..6)) {
+        let (taken, slow) = [
+            (Taken::Secrets, oracle::Taken::Secrets),
+            (Taken::Tokens, oracle::Taken::Tokens),
+            (Taken::ByKind, oracle::Taken::ByKind),
+            (Taken::ByKind, oracle::Taken::ByKind),
+        ][how];
+        let mut body = String::new();
+        write(&node, &mut body);
+        let whole = mask_chunks(plan(taken, watch), [body.as_bytes()].into_iter()).map(|(out, _)| out);
+        prop_assert_eq!(&mask_chunks(plan(taken, watch), cut(body.as_bytes(), &at).into_iter()).map(|(out, _)| out), &whole);
+        if let Ok(out) = whole {
+            let masks = Masks { base64: MASK, text: PLAIN, withheld: WITHHELD };
+            let expected = oracle::mask(&node, slow, watch, &masks);
+            let after = oracle::read(&out).unwrap();
+            prop_assert!(after.len() == 1 && oracle::same(&expected, &after[0]), "{}\n{}", body, String::from_utf8_lossy(&out));
+        }
+    }
 }
 
 proptest! {
