@@ -102,10 +102,12 @@ fn ask(rig: &mut Rig, capture: &Capture) -> Result<(Exchange, Vec<Header>), u16>
     if let Some(body) = body {
         match rig.body(&mut exchange, &body, true) {
             AtRequestBody::Reply(reply) => return Err(reply.status),
-            AtRequestBody::Confirm(post) => {
-                rig.confirm(&mut exchange, &post, 200, &acknowledgement(&post));
+            AtRequestBody::Confirm(_, posts) => {
+                for post in &posts {
+                    rig.confirm(&mut exchange, post, 200, &acknowledgement(post));
+                }
             }
-            AtRequestBody::Pass | AtRequestBody::Hold => {}
+            AtRequestBody::Pass | AtRequestBody::Replace(_) => {}
         }
     }
     Ok((exchange, upstream))

@@ -30,9 +30,11 @@ fn forwarded(rig: &mut Rig, method: &str, path: &str, body: Option<(&str, &[u8])
         rig.confirm(&mut exchange, &post, 200, &acknowledgement(&post));
     }
     if let Some((_, body)) = body
-        && let AtRequestBody::Confirm(post) = rig.body(&mut exchange, body, true)
+        && let AtRequestBody::Confirm(_, posts) = rig.body(&mut exchange, body, true)
     {
-        rig.confirm(&mut exchange, &post, 200, &acknowledgement(&post));
+        for post in &posts {
+            rig.confirm(&mut exchange, post, 200, &acknowledgement(post));
+        }
     }
     exchange
 }
