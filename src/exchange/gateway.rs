@@ -264,6 +264,11 @@ impl Gateway {
             return None;
         }
         let media = content_type.split(';').next().unwrap_or_default().trim();
+        // What is masked by kind says its kind: without these words there is nothing to mask.
+        let says = |word: &[u8]| body.windows(word.len()).any(|window| window == word);
+        if !plan.is_secret() && extra.is_empty() && !says(b"Secret") && !says(b"Token") {
+            return Object::new(body);
+        }
         // Where a patch writes is in its paths, which are not followed; text is looked through wherever it stands.
         if media == JSON_PATCH && (plan.is_secret() || extra.fields.is_some()) {
             return Some(self.masked_patch(body).unwrap_or_else(Object::omitted));

@@ -112,7 +112,9 @@ impl MaskRules {
     pub fn request(&self, info: &RequestInfo) -> Option<(Plan, Extra)> {
         let (extra, secret) = (self.extra(info), info.is_secret());
         let plan = if secret { Plan::secret_request() } else { Plan { taken: Taken::ByKind, watch: false } };
-        (secret || !extra.is_empty()).then_some((plan, extra))
+        // A whole object may be a Secret that was sent to the wrong place; a patch says nothing of its kind.
+        let whole = matches!(info.verb.as_str(), "create" | "update" | "post" | "put");
+        (secret || whole || !extra.is_empty()).then_some((plan, extra))
     }
 
     /// The patterns for the text of a pod's log.

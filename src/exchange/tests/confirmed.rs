@@ -207,7 +207,9 @@ fn a_body_whose_record_finds_no_room_is_not_confirmed_by_what_else_is_posted() {
 fn a_long_body_waits_for_every_batch_that_holds_a_piece_of_it() {
     let batched = || {
         let mut rig = Rig::new(json!({"recording": {"limits": {"batchBytes": 4096}}}));
-        let (mut exchange, post) = begin(&mut rig);
+        let patch = [("content-type", "application/merge-patch+json")];
+        let (mut exchange, begun) = rig.begin("PATCH", "/api/v1/namespaces/shop/configmaps/a", &patch);
+        let Begun::Confirm(_, post) = begun else { panic!("a write waits for its record") };
         rig.confirm(&mut exchange, &post, 200, &acknowledgement(&post));
         for _ in 0..4 {
             rig.body(&mut exchange, &[b'x'; 5000], false);

@@ -224,3 +224,30 @@ fn a_long_body_is_written_in_pieces_and_cut_at_its_limit() {
     assert_eq!(recorded, body[..10_000]);
     assert_eq!(rig.entries_of("end")[0]["responseDigest"]["bytes"], body.len());
 }
+
+#[test]
+fn a_secret_sent_to_the_wrong_place_is_masked_in_the_record_all_the_same() {
+    let encoded = "aHVudGVyMi1odW50ZXIy";
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "data": {"password": encoded}});
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [secret]});
+    for (path, body) in [
+        ("/api/v1/namespaces/shop/configmaps", &secret),
+        ("/api/v1/namespaces/shop/Secrets", &secret),
+        ("/api/v1/namespaces/shop/configmaps", &list),
+    ] {
+        let mut rig = Rig::new(json!({}));
+        let mut exchange = write(&mut rig, "POST", path, "application/json", body);
+        rig.answer(&mut exchange, 400, &json!({"kind": "Status", "code": 400}));
+        let text = json!(rig.entries()).to_string();
+        assert!(!text.contains(encoded) && text.contains("W21hc2tlZCBieSBjaGFwZXJvbmVd"), "{path}: {text}");
+    }
+    let mut rig = Rig::new(json!({}));
+    let map = json!({"kind": "ConfigMap", "data": {"about": "Secrets are elsewhere"}});
+    let mut exchange =
+        write(&mut rig, "POST", "/api/v1/namespaces/shop/configmaps", "application/json", &map);
+    rig.answer(&mut exchange, 201, &map);
+    assert!(
+        rig.entries_of("request").iter().any(|entry| entry["requestObject"] == map),
+        "what is none is kept"
+    );
+}
