@@ -4,39 +4,38 @@ use crate::client::{Answer, Client};
 use anyhow::{Context as _, Result, bail, ensure};
 use httparse::{EMPTY_HEADER, Status};
 use hyper::body::Bytes;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Client {
-    /// Sends these bytes on a connection of their own, and nothing else. Reads one answer, and whatever else comes where that
-    /// one says that the connection is closed: bytes that hold a second request are told by a second answer.
+    /// Sends these bytes on a connection of their own, and nothing else, and reads what comes: usually one answer, none where
+    /// the server just closes, two where it saw two requests and was quick. Of an answer without an end, what came in time.
     pub async fn send_raw(&self, request: &[u8]) -> Result<Vec<Answer>> {
-        timeout(PATIENCE, self.exchange_raw(request)).await.context("no whole answer")?
-    }
-
-    async fn exchange_raw(&self, request: &[u8]) -> Result<Vec<Answer>> {
         let mut connection = self.connect(&[]).await?;
-        // A server that has seen enough closes before it has read everything; its answer says why.
-        let _ = connection.write_all(request).await;
-        let _ = connection.flush().await;
         let bodiless = request.starts_with(b"HEAD ");
         let mut received = Vec::new();
-        loop {
+        let exchange = async {
+            // A server that has seen enough closes before it has read everything; its answer says why.
+            let _ = connection.write_all(request).await;
+            let _ = connection.flush().await;
             // Many servers end TLS without saying so.
-            let ended = !connection.read_buf(&mut received).await.is_ok_and(|count| count > 0);
-            let answers = answers(&received, bodiless, ended)?;
-            let goes_on = |answer: &Answer| {
-                let connection = answer.headers.get(CONNECTION).map(HeaderValue::as_bytes);
-                !connection.is_some_and(|value| value.eq_ignore_ascii_case(b"close"))
-            };
-            if ended || answers.last().is_some_and(goes_on) {
-                return Ok(answers);
+            while connection.read_buf(&mut received).await.is_ok_and(|count| count > 0) {
+                let answers = answers(&received, bodiless, false)?;
+                if !answers.is_empty() {
+                    return Ok(Some(answers));
+                }
             }
+            anyhow::Ok(None)
+        };
+        match timeout(PATIENCE, exchange).await {
+            Ok(Ok(Some(answers))) => Ok(answers),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(None)) | Err(_) => answers(&received, bodiless, true),
         }
     }
 }
@@ -73,7 +72,7 @@ fn body(
         return Ok(Some((Bytes::new(), 0)));
     }
     if headers.contains_key(TRANSFER_ENCODING) {
-        return chunked(bytes);
+        return chunked(bytes, ended);
     }
     let Some(length) = headers.get(CONTENT_LENGTH) else {
         return Ok(ended.then(|| (Bytes::copy_from_slice(bytes), bytes.len())));
@@ -82,13 +81,13 @@ fn body(
     Ok(bytes.get(..length).map(|body| (Bytes::copy_from_slice(body), length)))
 }
 
-fn chunked(bytes: &[u8]) -> Result<Option<(Bytes, usize)>> {
+fn chunked(bytes: &[u8], ended: bool) -> Result<Option<(Bytes, usize)>> {
     let (mut body, mut at) = (Vec::new(), 0);
     loop {
         let Ok(size) = httparse::parse_chunk_size(&bytes[at..]) else { bail!("a chunk without a size") };
-        let Status::Complete((start, size)) = size else { return Ok(None) };
+        let Status::Complete((start, size)) = size else { return Ok(so_far(body, bytes, ended)) };
         let (start, size) = (at + start, usize::try_from(size)?);
-        let Some(chunk) = bytes.get(start..start + size + 2) else { return Ok(None) };
+        let Some(chunk) = bytes.get(start..start + size + 2) else { return Ok(so_far(body, bytes, ended)) };
         ensure!(chunk.ends_with(b"\r\n"), "a chunk of another size");
         body.extend_from_slice(&chunk[..size]);
         at = start + size + 2;
@@ -96,4 +95,9 @@ fn chunked(bytes: &[u8]) -> Result<Option<(Bytes, usize)>> {
             return Ok(Some((Bytes::from(body), at)));
         }
     }
+}
+
+/// A body that has not ended.
+fn so_far(body: Vec<u8>, bytes: &[u8], ended: bool) -> Option<(Bytes, usize)> {
+    ended.then(|| (Bytes::from(body), bytes.len()))
 }

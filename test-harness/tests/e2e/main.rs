@@ -8,6 +8,7 @@ mod hostile;
 mod outage;
 mod session;
 mod support;
+mod table;
 mod tokens;
 
 use chaperone_test_harness::kube::Assets;
