@@ -278,10 +278,10 @@ impl Stage {
         }
     }
 
-    /// The requests that reached the stand-in, headers and bodies too; empty for others.
-    pub fn stand_in_log(&self) -> Vec<Logged> {
+    /// The requests that reached the stand-in after so many, headers and bodies too; empty for others.
+    pub fn stand_in_log(&self, after: usize) -> Vec<Logged> {
         match &self.api {
-            Api::StandIn(standin) => standin.log(),
+            Api::StandIn(standin) => standin.log_after(after),
             Api::Kube(_) | Api::Own(..) => Vec::new(),
         }
     }

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use prost::Message;
 use serde_json::json;
 
+const PODS: &str = "/api/v1/namespaces/orders/pods";
 const CONFIGMAPS: &str = "/api/v1/namespaces/orders/configmaps";
 const SECRETS: &str = "/api/v1/namespaces/orders/secrets";
 const SECRET: &str = "/api/v1/namespaces/orders/secrets/db";
@@ -16,10 +17,10 @@ const MASKED: &str = "[masked by chaperone]";
 
 const AMBIGUOUS: Expect = Expect::Refused(400, "request", "ambiguous");
 const PATCH_TYPE: Expect = Expect::Refused(415, "request", "patchType");
-const WRITE_BACK: Expect = Expect::RefusedBody(422, "guard:mask-write-back", "maskWriteBack");
-const JSON_PATCH: Expect = Expect::RefusedBody(422, "guard:secret-json-patch", "secretJsonPatch");
-const SECRET_TYPE: Expect = Expect::RefusedBody(422, "guard:service-account-secrets", "secretType");
-const ACCOUNT: Expect = Expect::RefusedBody(403, "guard:service-account-secrets", "guard");
+const WRITE_BACK: Expect = Expect::RefusedBody(422, "maskWriteBack");
+const JSON_PATCH: Expect = Expect::RefusedBody(422, "secretJsonPatch");
+const SECRET_TYPE: Expect = Expect::RefusedBody(422, "secretType");
+const ACCOUNT: Expect = Expect::RefusedBody(403, "guard");
 
 pub(super) fn rows(_: &Agent) -> Vec<Row> {
     [framing(), types(), masks(), json_patches(), secret_types()].into_iter().flatten().collect()
@@ -34,14 +35,11 @@ fn framing() -> Vec<Row> {
     vec![
         row("GET with a body", pods().body("application/json", "{}"), AMBIGUOUS),
         row("GET with a second request as its body", pods().body("", second), AMBIGUOUS),
-        row("GET with a chunked body", chunked(pods(), "2\r\n{}\r\n0\r\n\r\n"), AMBIGUOUS),
-        row("GET with an empty chunked body", chunked(pods(), "0\r\n\r\n"), AMBIGUOUS),
+        // Envoy takes Transfer-Encoding off before the filter sees the head, and frames the body anew.
+        row("GET with a chunked body", chunked(pods(), "2\r\n{}\r\n0\r\n\r\n"), arrives(PODS)),
+        row("GET with an empty chunked body", chunked(pods(), "0\r\n\r\n"), arrives(PODS)),
         row("HEAD with a body", request("HEAD", "/version").body("", "x"), AMBIGUOUS),
-        row(
-            "GET with a request behind it",
-            pods().bytes_after(second),
-            arrives("/api/v1/namespaces/orders/pods"),
-        ),
+        row("GET with a request behind it", pods().bytes_after(second), arrives(PODS)),
         envoy(
             "length and chunks",
             chunked(to("POST").header("Content-Length: 4"), &format!("0\r\n\r\n{second}")),
@@ -132,7 +130,7 @@ fn framing() -> Vec<Row> {
         row(
             "a Secret over 3 MiB",
             post(SECRETS, &format!("{{\"data\":\"{}\"}}", "x".repeat(3 << 20))),
-            Expect::RefusedBody(413, "request", "bodyTooLarge"),
+            Expect::RefusedBody(413, "bodyTooLarge"),
         ),
     ]
 }

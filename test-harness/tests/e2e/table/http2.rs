@@ -66,10 +66,10 @@ pub(super) async fn checks(table: &mut Table<'_>) -> Result<()> {
             .header("authorization", format!("Bearer {}", table.token))
             .header("user-agent", &agent);
         let request = change(request).body(Full::<Bytes>::default())?;
-        let before = table.stage.stand_in_log().len();
+        table.arrived();
         let answer = table.client.send_http2(request).await?;
-        let log = table.stage.stand_in_log();
-        let seen: Vec<_> = log[before..].iter().collect();
+        let arrived = table.arrived();
+        let seen: Vec<_> = arrived.iter().collect();
         let plain = super::pods();
         if let Err(error) = table.judge(&name, &plain, &expect, &agent, Some(answer), &seen) {
             table.wrong.push(format!("{name}: {error:#}"));

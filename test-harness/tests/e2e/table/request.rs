@@ -84,20 +84,16 @@ impl Request {
         std::str::from_utf8(&self.line).ok().and_then(|line| line.split(' ').nth(1)).unwrap_or_default()
     }
 
-    /// What was sent after the head.
-    pub fn sent_body(&self) -> &[u8] {
-        &self.body
+    /// The body, as far as the head says that there is one; none where it comes in chunks.
+    pub fn sent_body(&self) -> Option<&[u8]> {
+        let has = |name: &[u8]| self.headers.iter().any(|line| line.to_ascii_lowercase().starts_with(name));
+        let body = if has(b"content-length") { self.body.as_slice() } else { &[] };
+        (!has(b"transfer-encoding")).then_some(body)
     }
 
-    /// Whether the bytes after the head are not just the body.
-    pub fn is_chunked(&self) -> bool {
-        self.headers.iter().any(|line| line.to_ascii_lowercase().starts_with(b"transfer-encoding"))
-    }
-
-    /// Its user agent, where it has one of its own.
-    pub fn user_agent(&self) -> Option<&str> {
-        let line = self.headers.iter().find_map(|line| line.strip_prefix(b"User-Agent: "))?;
-        std::str::from_utf8(line).ok()
+    /// Whether its answer has no body.
+    pub fn is_head(&self) -> bool {
+        self.line.starts_with(b"HEAD ")
     }
 
     /// What in it may be a token.
@@ -115,13 +111,10 @@ impl Request {
             ("authorization", format!("Authorization: Bearer {token}")),
             ("connection", "Connection: close".to_owned()),
         ];
-        let own = |name: &str| {
-            self.without.contains(&name) || (name == "user-agent" && self.user_agent().is_some())
-        };
         let newline: &[u8] = if self.bare_newlines { b"\n" } else { b"\r\n" };
         let mut bytes = self.line.clone();
         bytes.extend_from_slice(newline);
-        for (_, line) in defaults.iter().filter(|(name, _)| !own(name)) {
+        for (_, line) in defaults.iter().filter(|(name, _)| !self.without.contains(name)) {
             bytes.extend_from_slice(line.as_bytes());
             bytes.extend_from_slice(newline);
         }
