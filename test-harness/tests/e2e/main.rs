@@ -5,6 +5,7 @@
 mod bytes;
 mod credentials;
 mod hostile;
+mod keys;
 mod outage;
 mod session;
 mod support;

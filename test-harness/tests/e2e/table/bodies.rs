@@ -123,11 +123,6 @@ fn framing() -> Vec<Row> {
             arrives(CONFIGMAPS),
         ),
         row(
-            "a write over 4 MiB",
-            post(CONFIGMAPS, &format!("{{\"data\":\"{}\"}}", "x".repeat(5 << 20))),
-            Expect::Oversize,
-        ),
-        row(
             "a Secret over 3 MiB",
             post(SECRETS, &format!("{{\"data\":\"{}\"}}", "x".repeat(3 << 20))),
             Expect::RefusedBody(413, "bodyTooLarge"),

@@ -1,7 +1,7 @@
 //! Request lines: methods, paths and queries that readers take for different things.
 
 use super::request::{Request, get, line, request};
-use super::{Expect, Row, Table, arrives, row};
+use super::{Expect, Row, Table, arrives, record, row};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -215,7 +215,7 @@ pub(super) async fn captured(table: &mut Table<'_>) -> Result<()> {
             }
             ([seen], Some(id)) => {
                 ensure!(seen.uri == target && seen.method == method, "{method} {target} arrived as {seen:?}");
-                let record = table.record(id.to_str()?).await?;
+                let record = record(table.stage, id.to_str()?).await?;
                 let audit = &case["audit"];
                 ensure!(record["verb"] == audit["verb"], "{method} {target}: {}", record["verb"]);
                 for name in ["apiGroup", "apiVersion", "resource", "subresource", "namespace", "name"] {
