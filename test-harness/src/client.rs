@@ -1,17 +1,18 @@
-//! A small HTTP/1.1 client that says what it got, whatever that is.
+//! A small HTTP client that says what it got, whatever that is.
 
 use anyhow::{Context as _, Result};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -22,6 +23,11 @@ pub struct Client {
     tls: Option<TlsConnector>,
     authorization: Option<HeaderValue>,
 }
+
+/// A connection to a server, with or without TLS.
+pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Connection for T {}
 
 /// A whole response.
 #[derive(Clone, Debug)]
@@ -101,6 +107,17 @@ impl Client {
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
     }
 
+    /// Sends a request over HTTP/2, which names its authority in the URI.
+    pub async fn send_http2(&self, request: Request<Full<Bytes>>) -> Result<Answer> {
+        let stream = TokioIo::new(self.connect(&[b"h2"]).await?);
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await?;
+        tokio::spawn(connection);
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = body.collect().await.context("reading the response")?.to_bytes();
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    }
+
     /// Sends a request; the body is read as it comes.
     pub async fn open(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
         let headers = request.headers_mut();
@@ -108,23 +125,20 @@ impl Client {
         if let Some(authorization) = &self.authorization {
             headers.entry(AUTHORIZATION).or_insert(authorization.clone());
         }
-        let stream = TcpStream::connect(self.address).await?;
-        match &self.tls {
-            None => exchange(stream, request).await,
-            Some(tls) => {
-                let name = ServerName::from(self.address.ip());
-                exchange(tls.connect(name, stream).await?, request).await
-            }
-        }
+        let stream = TokioIo::new(self.connect(&[]).await?);
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
+        // The connection lives as long as the response's body is read.
+        tokio::spawn(connection);
+        Ok(sender.send_request(request).await?)
     }
-}
 
-async fn exchange(
-    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-    request: Request<Full<Bytes>>,
-) -> Result<Response<Incoming>> {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    // The connection lives as long as the response's body is read.
-    tokio::spawn(connection);
-    Ok(sender.send_request(request).await?)
+    /// A new connection, which offers these protocols (ALPN).
+    pub(crate) async fn connect(&self, protocols: &[&[u8]]) -> Result<Box<dyn Connection>> {
+        let stream = TcpStream::connect(self.address).await?;
+        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let mut config = ClientConfig::clone(tls.config());
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let tls = TlsConnector::from(Arc::new(config));
+        Ok(Box::new(tls.connect(ServerName::from(self.address.ip()), stream).await?))
+    }
 }

@@ -52,6 +52,7 @@ pub struct Builder {
     concurrency: u32,
     filter: Vec<(String, Value)>,
     clusters: Vec<(String, Backend)>,
+    issuer: Option<Issuer>,
 }
 
 /// Everything, running.
@@ -86,6 +87,12 @@ impl Builder {
         self
     }
 
+    /// Takes this issuer, as it is by then. Where it is failing, nothing waits for its keys.
+    pub fn issuer(mut self, issuer: Issuer) -> Self {
+        self.issuer = Some(issuer);
+        self
+    }
+
     /// Starts everything.
     pub async fn start(self) -> Result<Stage> {
         let dir = WorkDir::new()?;
@@ -99,7 +106,10 @@ impl Builder {
 
     async fn start_in(self, dir: &WorkDir) -> Result<(Issuer, Collector, Envoy, Api, Authority)> {
         let authority = Authority::new("Chaperone tests");
-        let issuer = Issuer::start().await?;
+        let issuer = match self.issuer {
+            Some(issuer) => issuer,
+            None => Issuer::start().await?,
+        };
         let start_api = async || match self.api {
             ApiKind::StandIn => {
                 let options =
@@ -137,7 +147,7 @@ impl Builder {
         )
         .await?;
         let inline = filter.pointer("/authentication/jwt/0/issuer/jwks").is_some_and(|keys| !keys.is_null());
-        if !inline {
+        if !inline && !issuer.is_failing() {
             keys_are_there(&envoy, self.concurrency).await?;
         }
         Ok((issuer, collector, envoy, api, authority))
@@ -213,7 +223,7 @@ impl Api {
 impl Stage {
     /// A stage with this API server.
     pub fn builder(api: ApiKind) -> Builder {
-        Builder { api, concurrency: 1, filter: Vec::new(), clusters: Vec::new() }
+        Builder { api, concurrency: 1, filter: Vec::new(), clusters: Vec::new(), issuer: None }
     }
 
     /// The token of an agent that says everything about itself: who, which session, model and prompt.
@@ -265,6 +275,14 @@ impl Stage {
             Api::StandIn(standin) => standin.log().iter().map(Arrival::from_logged).collect(),
             Api::Kube(kube) => kube.audit_log().iter().filter_map(Arrival::from_audit_event).collect(),
             Api::Own(..) => Vec::new(),
+        }
+    }
+
+    /// The requests that reached the stand-in after so many, headers and bodies too; empty for others.
+    pub fn stand_in_log(&self, after: usize) -> Vec<Logged> {
+        match &self.api {
+            Api::StandIn(standin) => standin.log_after(after),
+            Api::Kube(_) | Api::Own(..) => Vec::new(),
         }
     }
 

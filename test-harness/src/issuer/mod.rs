@@ -131,9 +131,14 @@ impl Issuer {
         self.state.failing.store(failing, Ordering::SeqCst);
     }
 
+    /// Whether it does so.
+    pub fn is_failing(&self) -> bool {
+        self.state.failing.load(Ordering::SeqCst)
+    }
+
     /// A token that says this, signed with the current key of its algorithm.
     ///
-    /// The RSA key is made, and joins the set, with the first RS256 token of its generation.
+    /// The RSA key is made, and joins the set, with the first RS256 or PS256 token of its generation.
     pub fn mint(&self, claims: &Claims) -> String {
         self.state.mint(claims)
     }
@@ -145,6 +150,11 @@ impl Issuer {
 
     /// Any header and any payload under a right signature of this algorithm's current key: `alg` and `kid` are the caller's to write.
     pub fn sign_raw(&self, alg: Alg, header: &Value, payload: &[u8]) -> String {
+        self.sign_bytes(alg, header.to_string().as_bytes(), payload)
+    }
+
+    /// The same with a header that need not be JSON.
+    pub fn sign_bytes(&self, alg: Alg, header: &[u8], payload: &[u8]) -> String {
         signed(&self.state.current(), alg, header, payload)
     }
 }
@@ -181,7 +191,7 @@ impl Shared {
         let (keys, alg) = (self.current(), claims.algorithm);
         let header = json!({"alg": alg.name(), "kid": keys.key_id(alg), "typ": "JWT"});
         let payload = Value::Object(claims.payload(&self.url)).to_string();
-        signed(&keys, alg, &header, payload.as_bytes())
+        signed(&keys, alg, header.to_string().as_bytes(), payload.as_bytes())
     }
 
     fn answer(&self, document: Value) -> Result<Json<Value>, StatusCode> {
@@ -225,8 +235,8 @@ async fn mint(
 }
 
 /// A compact JWS (RFC 7515, section 3.1).
-fn signed(keys: &Keys, alg: Alg, header: &Value, payload: &[u8]) -> String {
-    let message = format!("{}.{}", encoded(header.to_string().as_bytes()), encoded(payload));
+fn signed(keys: &Keys, alg: Alg, header: &[u8], payload: &[u8]) -> String {
+    let message = format!("{}.{}", encoded(header), encoded(payload));
     let signature = encoded(&keys.sign(alg, message.as_bytes()));
     format!("{message}.{signature}")
 }

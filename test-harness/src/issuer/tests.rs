@@ -3,8 +3,12 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
-use jwt_simple::algorithms::{ECDSAP256PublicKeyLike, EdDSAPublicKeyLike, RSAPublicKeyLike};
-use jwt_simple::prelude::{ES256PublicKey, Ed25519PublicKey, NoCustomClaims, RS256PublicKey};
+use jwt_simple::algorithms::{
+    ECDSAP256PublicKeyLike, ECDSAP384PublicKeyLike, EdDSAPublicKeyLike, RSAPublicKeyLike,
+};
+use jwt_simple::prelude::{
+    ES256PublicKey, ES384PublicKey, Ed25519PublicKey, NoCustomClaims, PS256PublicKey, RS256PublicKey,
+};
 use tokio::net::TcpStream;
 
 use super::*;
@@ -33,14 +37,15 @@ fn published<'a>(set: &'a Value, kty: &str) -> Option<&'a Value> {
 
 /// Whether the set's key for this algorithm verifies the token, as an independent library sees it.
 fn verifies(set: &Value, alg: Alg, token: &str) -> bool {
-    let kty = match alg {
-        Alg::Es256 => "EC",
-        Alg::EdDsa => "OKP",
-        Alg::Rs256 => "RSA",
-    };
-    let Some(jwk) = published(set, kty).map(ToString::to_string) else { return false };
+    let keys = set["keys"].as_array().expect("keys");
+    let key = keys.iter().find(|key| key["alg"] == alg.name());
+    let Some(jwk) = key.map(ToString::to_string) else { return false };
     match alg {
         Alg::Es256 => ES256PublicKey::from_jwk(&jwk)
+            .is_ok_and(|key| key.verify_token::<NoCustomClaims>(token, None).is_ok()),
+        Alg::Es384 => ES384PublicKey::from_jwk(&jwk)
+            .is_ok_and(|key| key.verify_token::<NoCustomClaims>(token, None).is_ok()),
+        Alg::Ps256 => PS256PublicKey::from_jwk(&jwk)
             .is_ok_and(|key| key.verify_token::<NoCustomClaims>(token, None).is_ok()),
         Alg::EdDsa => Ed25519PublicKey::from_jwk(&jwk)
             .is_ok_and(|key| key.verify_token::<NoCustomClaims>(token, None).is_ok()),
@@ -58,7 +63,7 @@ fn payload(token: &str) -> Value {
 async fn the_published_keys_verify_what_is_minted() {
     let issuer = Issuer::start().await.expect("an issuer");
     assert!(published(&issuer.jwks(), "RSA").is_none(), "no RSA key before one is needed");
-    for alg in [Alg::Es256, Alg::EdDsa, Alg::Rs256] {
+    for alg in [Alg::Es256, Alg::Es384, Alg::EdDsa, Alg::Rs256, Alg::Ps256] {
         let token = issuer.mint(&Claims::new("alice").algorithm(alg));
         assert!(verifies(&issuer.jwks(), alg, &token), "{}", alg.name());
         let expired =

@@ -124,7 +124,12 @@ impl StandIn {
 
     /// Every request so far, as it arrived.
     pub fn log(&self) -> Vec<Logged> {
-        self.cluster.log.all()
+        self.log_after(0)
+    }
+
+    /// The requests after so many.
+    pub fn log_after(&self, count: usize) -> Vec<Logged> {
+        self.cluster.log.after(count)
     }
 
     /// Puts everything back as it was at the start; the log stays.

@@ -5,9 +5,11 @@
 mod bytes;
 mod credentials;
 mod hostile;
+mod keys;
 mod outage;
 mod session;
 mod support;
+mod table;
 mod tokens;
 
 use chaperone_test_harness::kube::Assets;
