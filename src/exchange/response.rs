@@ -3,7 +3,7 @@
 use super::{AtResponseBody, AtResponseHeaders, Exchange, Gateway, Header, Phase};
 use crate::config::Level;
 use crate::kube::{Media, Refusal, StreamKind};
-use crate::mask::{BodyMasker, MaskedPaths, Plan};
+use crate::mask::{BodyMasker, MaskedPaths, Plan, Taken};
 use crate::metrics::Metric;
 use crate::record::BodyRecorder;
 use chaperone_record::{Channel, Outcome, Timestamp};
@@ -99,6 +99,11 @@ impl Exchange {
         // An error is one Status, also where a watch was asked for.
         let mut plan = Plan::response(&self.info);
         plan.watch = plan.watch && status == 200;
+        let about_secrets = plan.is_secret();
+        // Only what judges a write quotes the object in its words: a read's "not found" is for the agent to see.
+        if status >= 400 && matches!(self.info.verb.as_str(), "get" | "list" | "watch") {
+            plan.taken = Taken::ByKind;
+        }
         let extra = gateway.mask.extra(&self.info);
         match first.map_or(Media::Other, Media::parse) {
             Media::Json => Ok(Some(BodyMasker::json(plan, extra, &gateway.mask))),
@@ -110,7 +115,7 @@ impl Exchange {
             Media::Yaml | Media::Cbor => {
                 Err(unmaskable("the response is YAML or CBOR though JSON was asked for"))
             }
-            _ if plan.is_secret() => {
+            _ if about_secrets => {
                 Err(unmaskable("the response to a request for Secrets is neither JSON nor protobuf"))
             }
             _ => Ok(gateway.mask.log_patterns(&self.info).map(BodyMasker::text)),

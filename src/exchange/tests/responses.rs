@@ -148,3 +148,21 @@ fn a_watch_of_secrets_as_tables_is_masked_row_by_row() {
         }
     }
 }
+
+#[test]
+fn what_went_wrong_with_a_read_is_told_and_a_writes_words_are_not() {
+    let status =
+        |message: &str| json!({"kind": "Status", "status": "Failure", "message": message, "code": 404});
+    let mut rig = Rig::new(json!({}));
+    let mut exchange = asked(&mut rig);
+    let seen = rig.answer(&mut exchange, 404, &status(r#"secrets "db" not found"#));
+    assert_eq!(seen["message"], r#"secrets "db" not found"#);
+    let mut exchange = asked(&mut rig);
+    let seen = rig.answer(&mut exchange, 404, &json!({"kind": "Secret", "data": {"a": "aHVudGVyMg=="}}));
+    assert_eq!(seen["data"]["a"], "W21hc2tlZCBieSBjaGFwZXJvbmVd", "what is no Status is masked all the same");
+    let (mut exchange, begun) = rig.begin("DELETE", "/api/v1/namespaces/shop/secrets/db", &[]);
+    let Begun::Confirm(_, post) = begun else { panic!("a write waits") };
+    rig.confirm(&mut exchange, &post, 200, &acknowledgement(&post));
+    let seen = rig.answer(&mut exchange, 404, &status("it was aHVudGVyMg=="));
+    assert!(!seen["message"].as_str().unwrap().contains("aHVudGVyMg"));
+}
