@@ -6,6 +6,7 @@ mod bytes;
 mod credentials;
 mod hostile;
 mod keys;
+mod monitoring;
 mod outage;
 mod session;
 mod support;
