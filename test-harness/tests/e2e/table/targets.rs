@@ -119,7 +119,7 @@ fn methods() -> Vec<Row> {
         let request = request("POST", &pods).header(format!("{header}: GET")).body("application/json", "{}");
         rows.push(row(format!("{header} is ignored"), request, arrives(pods.clone())));
     }
-    for target in [format!("{ORDERS}/pods?watch=1"), format!("/api/v1/watch/namespaces/orders/pods")] {
+    for target in [format!("{ORDERS}/pods?watch=1"), "/api/v1/watch/namespaces/orders/pods".to_owned()] {
         let method = if target.contains("/watch/") { "DELETE" } else { "TRACE" };
         rows.push(row(format!("{method} of a watch"), request(method, &target), METHOD));
     }

@@ -189,7 +189,7 @@ fn forged(agent: &Agent) -> Vec<Row> {
     let claims = || agent.claims().to_string();
     let random = SystemRandom::new();
     let es256 = agent.header(Alg::Es256);
-    let ps = STANDARD.encode(agent.jwk(Alg::Rs256)["n"].as_str().expect("a modulus"));
+    let text = STANDARD.encode(agent.jwk(Alg::Rs256)["n"].as_str().expect("a modulus"));
     let modulus =
         URL_SAFE_NO_PAD.decode(agent.jwk(Alg::Rs256)["n"].as_str().expect("a modulus")).expect("base64url");
     let hmac = |key: &[u8], message: &[u8]| {
@@ -213,7 +213,7 @@ fn forged(agent: &Agent) -> Vec<Row> {
     let protected = head.split_once('.').expect("two parts").0;
     let hs = |alg: &str, kid: &str| json!({"alg": alg, "kid": kid, "typ": "JWT"});
     let rsa = kid(Alg::Rs256);
-    let with_pem = |message: &[u8]| hmac(ps.as_bytes(), message);
+    let with_text = |message: &[u8]| hmac(text.as_bytes(), message);
     let mut rows = vec![
         row("another's signature", with(format!("{head}.{}", encoded([7; 64]))), refused("tokenSignature")),
         row(
@@ -243,17 +243,17 @@ fn forged(agent: &Agent) -> Vec<Row> {
         ),
         row(
             "HMAC with the key's text",
-            with(agent.signed_by(&hs("HS256", &rsa), with_pem)),
+            with(agent.signed_by(&hs("HS256", &rsa), with_text)),
             refused("tokenAlgorithm"),
         ),
         row(
             "HMAC under ES256's kid",
-            with(agent.signed_by(&hs("HS512", &kid(Alg::Es256)), with_pem)),
+            with(agent.signed_by(&hs("HS512", &kid(Alg::Es256)), with_text)),
             refused("tokenAlgorithm"),
         ),
         row(
             "HMAC said to be RS256",
-            with(agent.signed_by(&hs("RS256", &rsa), with_pem)),
+            with(agent.signed_by(&hs("RS256", &rsa), with_text)),
             refused("tokenSignature"),
         ),
         row(
