@@ -36,8 +36,8 @@ fn framing() -> Vec<Row> {
         row("GET with a body", pods().body("application/json", "{}"), AMBIGUOUS),
         row("GET with a second request as its body", pods().body("", second), AMBIGUOUS),
         // Envoy takes Transfer-Encoding off before the filter sees the head, and frames the body anew.
-        row("GET with a chunked body", chunked(pods(), "2\r\n{}\r\n0\r\n\r\n"), arrives(PODS)),
-        row("GET with an empty chunked body", chunked(pods(), "0\r\n\r\n"), arrives(PODS)),
+        row("GET with a chunked body", chunked(pods(), "2\r\n{}\r\n0\r\n\r\n"), AMBIGUOUS),
+        row("GET with an empty chunked body", chunked(pods(), "0\r\n\r\n"), AMBIGUOUS),
         row("HEAD with a body", request("HEAD", "/version").body("", "x"), AMBIGUOUS),
         row("GET with a request behind it", pods().bytes_after(second), arrives(PODS)),
         envoy(
