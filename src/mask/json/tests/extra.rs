@@ -1,5 +1,8 @@
 //! What the configuration adds: fields by their place, credentials in any string.
 
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
 use super::*;
 use crate::mask::Extra;
 use crate::mask::fields::Fields;
