@@ -21,7 +21,7 @@ INSTALL_RUNNER := CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=of
 
 say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 
-.PHONY: help demo test build kube-assets fmt lint test-native test-wasm test-e2e wasm programs rust-targets kube-local
+.PHONY: bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e wasm programs rust-targets kube-local
 
 help: ## Print this
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -57,6 +57,9 @@ test-wasm: rust-targets $(RUNNER) $(VENV) ## The filter's core as wasm, under No
 test-e2e: wasm programs $(VENV) kube-local ## Real Envoy, real kubectl, real kube-apiserver where there is one
 	$(call say,End to end)
 	cargo test -p chaperone-test-harness --test e2e
+
+bench-mask: rust-targets $(VENV) ## Throughput of masking, in wasm under V8 and natively
+	@PATH="$$PATH:$(CURDIR)/.venv/bin" node examples/mask_throughput.mjs
 
 wasm: rust-targets
 	$(call say,Building the filter ($(WASM)))
