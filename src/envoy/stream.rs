@@ -137,8 +137,22 @@ impl Stream {
     }
 }
 
+/// Fails the VM where the request's `fieldManager` asks for it: tests see what a failed VM leaves behind.
+#[cfg(feature = "test-panic")]
+#[expect(clippy::panic, reason = "it is what this build is for")]
+fn test_panic(moment: &str) {
+    let path = host::property(&["request", "path"]).unwrap_or_default();
+    if path.ends_with(&format!("fieldManager=panic-{moment}")) {
+        panic!("The test asks for it: {moment}.");
+    }
+}
+
+#[cfg(not(feature = "test-panic"))]
+fn test_panic(_moment: &str) {}
+
 impl Context for Stream {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _trailers: usize) {
+        test_panic("acknowledged");
         let Some(at) = self.awaiting.iter().position(|(expected, _)| *expected == token) else { return };
         let (_, awaited) = self.awaiting.swap_remove(at);
         let (status, body) = host::answer(headers, body, MOST_ANSWER);
@@ -154,6 +168,7 @@ impl Context for Stream {
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        test_panic("headers");
         let (Some(gateway), Some(random)) = (self.gateway.clone(), host::random()) else {
             return self.answer(&LocalReply::broken());
         };
@@ -165,13 +180,16 @@ impl HttpContext for Stream {
         let (exchange, answer) =
             Exchange::begin(&mut gateway.borrow_mut(), host::now(), random, arrival, &host::HostVerifier);
         self.exchange = Some(exchange);
-        self.request_headers(answer)
+        let action = self.request_headers(answer);
+        test_panic("posted");
+        action
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         if self.over || !self.awaiting.is_empty() {
             return Action::Pause;
         }
+        test_panic("body");
         let chunk = host::buffer(BufferType::HttpRequestBody, 0, size);
         if chunk.len() != size {
             return self.answer(&LocalReply::broken());
@@ -191,6 +209,7 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        test_panic("response");
         if self.over {
             return Action::Continue;
         }
@@ -261,6 +280,7 @@ impl HttpContext for Stream {
     }
 
     fn on_log(&mut self) {
+        test_panic("log");
         if let (Some(gateway), Some(exchange)) = (&self.gateway, &mut self.exchange) {
             exchange.on_log(&mut gateway.borrow_mut(), host::now());
         }

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
@@ -12,8 +13,13 @@ use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+/// A connection's bytes, whatever carries them.
+pub trait Bytestream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Bytestream for S {}
 
 /// Sends requests to one server, each on a connection of its own.
 #[derive(Clone)]
@@ -21,6 +27,12 @@ pub struct Client {
     address: SocketAddr,
     tls: Option<TlsConnector>,
     authorization: Option<HeaderValue>,
+}
+
+/// One connection, for several requests.
+pub struct Connection {
+    client: Client,
+    sender: http1::SendRequest<Full<Bytes>>,
 }
 
 /// A whole response.
@@ -96,35 +108,54 @@ impl Client {
 
     /// Sends a request and reads the whole answer.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer> {
+        self.connect().await?.send(request).await
+    }
+
+    /// Sends a request; the body is read as it comes.
+    pub async fn open(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
+        self.connect().await?.open(request).await
+    }
+
+    /// Opens a connection for several requests, one after the other.
+    pub async fn connect(&self) -> Result<Connection> {
+        let (sender, connection) = http1::handshake(TokioIo::new(self.stream().await?)).await?;
+        // The connection lives as long as it is used, or a response's body is read.
+        tokio::spawn(connection);
+        Ok(Connection { client: self.clone(), sender })
+    }
+
+    /// Opens a connection for the caller to write on, byte by byte.
+    pub async fn stream(&self) -> Result<Box<dyn Bytestream>> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        Ok(match &self.tls {
+            None => Box::new(stream),
+            Some(tls) => Box::new(tls.connect(ServerName::from(self.address.ip()), stream).await?),
+        })
+    }
+
+    /// The `authorization` header's value; empty without a token. For requests that are written byte by byte.
+    pub fn authorization(&self) -> &str {
+        self.authorization.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+impl Connection {
+    /// Sends a request and reads the whole answer.
+    pub async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Answer> {
         let (head, body) = self.open(request).await?.into_parts();
         let body = body.collect().await.context("reading the response")?.to_bytes();
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
     }
 
     /// Sends a request; the body is read as it comes.
-    pub async fn open(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
+    pub async fn open(&mut self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
         let headers = request.headers_mut();
-        headers.entry(HOST).or_insert(HeaderValue::from_str(&self.address.to_string())?);
-        if let Some(authorization) = &self.authorization {
+        headers.entry(HOST).or_insert(HeaderValue::from_str(&self.client.address.to_string())?);
+        if let Some(authorization) = &self.client.authorization {
             headers.entry(AUTHORIZATION).or_insert(authorization.clone());
         }
-        let stream = TcpStream::connect(self.address).await?;
-        match &self.tls {
-            None => exchange(stream, request).await,
-            Some(tls) => {
-                let name = ServerName::from(self.address.ip());
-                exchange(tls.connect(name, stream).await?, request).await
-            }
-        }
+        self.sender.ready().await?;
+        Ok(self.sender.send_request(request).await?)
     }
-}
-
-async fn exchange(
-    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-    request: Request<Full<Bytes>>,
-) -> Result<Response<Incoming>> {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    // The connection lives as long as the response's body is read.
-    tokio::spawn(connection);
-    Ok(sender.send_request(request).await?)
 }

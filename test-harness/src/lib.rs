@@ -7,6 +7,7 @@
 //! | [`standin`] | a stand-in API server that speaks enough of Kubernetes for kubectl |
 //! | [`process`] | child processes that end with their parent, and their logs |
 //! | [`client`] | a small HTTP client that says what it got, whatever that is |
+//! | [`proxy`], [`wire`] | what fails between Envoy and the collector, and between Envoy and the API server |
 //! | [`envoy`] | stock Envoy with the built filter, configured from `filter-config/envoy` |
 //! | [`kube`] | a real kube-apiserver with its etcd |
 //! | [`collector`] | `chaperone serve`, and its command line |
@@ -21,5 +22,7 @@ pub mod kube;
 pub mod kubectl;
 pub mod pki;
 pub mod process;
+pub mod proxy;
 pub mod stage;
 pub mod standin;
+pub mod wire;
