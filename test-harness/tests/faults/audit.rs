@@ -71,8 +71,7 @@ impl Audit {
 
     /// What must hold at every moment, whatever is down: what arrived at the API server is in the database.
     pub async fn now(&self, stage: &Stage) -> Result<()> {
-        let acknowledged = proxy(stage).acknowledged();
-        let log = self.log(stage)?;
+        let (log, acknowledged) = (self.log(stage)?, proxy(stage).acknowledged());
         let tally = self.held_against(&log, &acknowledged, &Records::of(stage).await?);
         tally.right()
     }
@@ -80,9 +79,6 @@ impl Audit {
     /// The whole audit, once nothing fails any more and every agent has stopped.
     pub async fn end(self, stage: &Stage, attempts: &[Attempt]) -> Result<Tally> {
         self.now(stage).await?;
-        for (fault, times) in proxy(stage).met() {
-            eprintln!("  {fault:?}: {times}");
-        }
         let mut last = None;
         let settled = async || {
             let alive = |(recorder, _): &BatchId| !self.dead.contains(recorder);
@@ -110,9 +106,10 @@ impl Audit {
     }
 
     async fn settled(&self, stage: &Stage, attempts: &[Attempt]) -> Result<Tally> {
-        let log = self.log(stage)?;
+        // In this order: what is acknowledged or arrives meanwhile is not looked for.
+        let (log, acknowledged) = (self.log(stage)?, proxy(stage).acknowledged());
         let records = Records::of(stage).await?;
-        let mut tally = self.held_against(&log, &proxy(stage).acknowledged(), &records);
+        let mut tally = self.held_against(&log, &acknowledged, &records);
         tally.attempts = attempts.len();
         tally.writes = attempts.iter().filter(|attempt| attempt.write).count();
         let ended = |ending| attempts.iter().filter(move |attempt| attempt.ending == ending);
@@ -155,7 +152,7 @@ impl Audit {
     fn held_against(
         &self,
         log: &[Logged],
-        acknowledged: &std::collections::BTreeMap<BatchId, Vec<u8>>,
+        acknowledged: &BTreeMap<BatchId, Vec<u8>>,
         records: &Records,
     ) -> Tally {
         let mut tally = Tally { name: self.name, faults: self.faults.clone(), ..Tally::default() };
