@@ -6,6 +6,7 @@
 //! | [`issuer`] | an OIDC issuer: discovery, JWKS, rotation, minting |
 //! | [`standin`] | a stand-in API server that speaks enough of Kubernetes for kubectl |
 //! | [`process`] | child processes that end with their parent, and their logs |
+//! | [`clock`] | another program's time of day, set from here |
 //! | [`client`] | a small HTTP client that says what it got, whatever that is |
 //! | [`proxy`], [`wire`] | what fails between Envoy and the collector, and between Envoy and the API server |
 //! | [`envoy`] | stock Envoy with the built filter, configured from `filter-config/envoy` |
@@ -15,6 +16,7 @@
 //! | [`stage`] | all of them together |
 
 pub mod client;
+pub mod clock;
 pub mod collector;
 pub mod envoy;
 pub mod issuer;

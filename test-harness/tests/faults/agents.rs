@@ -5,7 +5,6 @@ use crate::work::{CONFIGMAPS, Work, agent, configmap};
 use crate::{moment, rounds, stage, told};
 use anyhow::Result;
 use chaperone_test_harness::client::Client;
-use chaperone_test_harness::stage::Stage;
 use http_body_util::Full;
 use hyper::Request;
 use std::time::Duration;
@@ -51,7 +50,7 @@ async fn client_gone() {
                 in_the_middle(&client, &name).await?;
                 audit.fault("in the middle of the request");
             } else {
-                while_waiting(&stage, &client, &name).await?;
+                while_waiting(&client, &name).await?;
                 audit.fault("while waiting");
             }
         }
@@ -80,12 +79,11 @@ async fn in_the_middle(client: &Client, name: &str) -> Result<()> {
     Ok(())
 }
 
-async fn while_waiting(stage: &Stage, client: &Client, name: &str) -> Result<()> {
+async fn while_waiting(client: &Client, name: &str) -> Result<()> {
     let request = Request::post(CONFIGMAPS).header("content-type", "application/json");
     let request = request.body(Full::from(configmap(name, fastrand::usize(100..60_000))))?;
     let mut connection = client.connect().await?;
     // Dropping it closes the connection.
-    let _ = timeout(moment(Duration::from_millis(15)), connection.send(request)).await;
-    let _ = stage;
+    let _ = timeout(moment(Duration::from_millis(80)), connection.send(request)).await;
     Ok(())
 }

@@ -3,16 +3,17 @@
 use crate::audit::Audit;
 use crate::work::{CONFIGMAPS, Work, agent, configmap};
 use crate::{bad_moment, moment, rounds, stage, told};
-use chaperone_test_harness::process::{eventually, panicking_filter, repository};
+use anyhow::{Result, bail, ensure};
+use chaperone_test_harness::clock::Clock;
+use chaperone_test_harness::process::{WorkDir, eventually, panicking_filter};
 use chaperone_test_harness::stage::Stage;
 use http_body_util::Full;
 use hyper::Request;
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 const AGENTS: usize = 12;
+const DAY: i64 = 24 * 3600;
 
 /// Killed at every phase of an exchange: the chains of its workers just end.
 #[tokio::test]
@@ -65,7 +66,7 @@ async fn vm_panics() {
     .await);
 }
 
-async fn panic_once(stage: &Stage, asked: &str, round: usize) -> anyhow::Result<()> {
+async fn panic_once(stage: &Stage, asked: &str, round: usize) -> Result<()> {
     let failed = || stage.envoy.log().matches("Panicked at").count();
     let before = failed();
     for attempt in 0..20 {
@@ -79,10 +80,10 @@ async fn panic_once(stage: &Stage, asked: &str, round: usize) -> anyhow::Result<
             return Ok(());
         }
     }
-    anyhow::bail!("the VM does not fail at {asked}")
+    bail!("the VM does not fail at {asked}")
 }
 
-async fn writes_again(stage: &Stage, round: usize) -> anyhow::Result<()> {
+async fn writes_again(stage: &Stage, round: usize) -> Result<()> {
     let mut attempt = 0;
     let writes = async || {
         attempt += 1;
@@ -96,45 +97,42 @@ async fn writes_again(stage: &Stage, round: usize) -> anyhow::Result<()> {
     eventually("write after the VM failed", Duration::from_secs(20), writes).await
 }
 
-/// Envoy's clock jumps back and forth, by seconds and by days.
+/// Envoy's clock jumps back and forth, by seconds and by days, and is right in the end or ahead.
 #[tokio::test]
 async fn clock_jumps() {
-    let Some(library) = faketime() else {
-        eprintln!("\n!!! SKIPPED: no libfaketime in .venv, so the clock cannot jump. !!!\n");
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI must let the clock jump");
-        return;
-    };
-    told(async {
-        let clock = tempfile::NamedTempFile::new()?;
-        let path = clock.path().display().to_string();
-        fs::write(&path, "+0")?;
-        let stage = stage()
-            .env("LD_PRELOAD", library.display().to_string())
-            .env("FAKETIME_TIMESTAMP_FILE", path.as_str())
-            .env("FAKETIME_NO_CACHE", "1")
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            .start()
-            .await?;
-        let mut audit = Audit::begin("clock jumps", &stage)?;
-        let work = Work::begin(&stage, AGENTS, None)?;
-        for round in 0..rounds(2) {
-            for jump in ["+30", "-30", "+5", "+0", "+2d", "-2d", "+0"] {
-                bad_moment(&stage).await;
-                fs::write(&path, jump)?;
-                audit.fault(jump);
-                writes_again(&stage, round).await?;
-            }
-            audit.now(&stage).await?;
-        }
-        audit.end(&stage, &work.stop().await).await?;
-        stage.stop().await
-    }
-    .await);
+    told(jumps("clock jumps", 3 * DAY).await);
 }
 
-/// The library that lets a program's clock be set.
-fn faketime() -> Option<PathBuf> {
-    let pythons = fs::read_dir(repository().join(".venv/lib")).ok()?;
-    let library = "site-packages/libfaketime/vendor/libfaketime/src/libfaketime.so.1";
-    pythons.flatten().map(|python| python.path().join(library)).find(|path| path.exists())
+/// The same, and it stays behind: what waited to be posted again must not wait until the clock is where it was.
+#[tokio::test]
+#[ignore = "the outbox keeps what waits until the clock has caught up"]
+async fn clock_jumps_back_for_good() {
+    told(jumps("clock jumps back for good", -3 * DAY).await);
+}
+
+async fn jumps(name: &'static str, last: i64) -> Result<()> {
+    let dir = WorkDir::new()?;
+    let Some(clock) = Clock::new(&dir)? else {
+        eprintln!("\n!!! SKIPPED: a clock that jumps needs Linux and a C compiler. !!!\n");
+        ensure!(std::env::var("CI").as_deref() != Ok("true"), "CI must let the clock jump");
+        return Ok(());
+    };
+    let [preload, offset] = clock.env();
+    let stage = stage().env(preload.0, preload.1).env(offset.0, offset.1).start().await?;
+    let mut audit = Audit::begin(name, &stage)?;
+    let work = Work::begin(&stage, AGENTS, None)?;
+    for round in 0..rounds(2) {
+        for seconds in [30, -30, 5, 0, 2 * DAY, -2 * DAY, 0] {
+            bad_moment(&stage).await;
+            clock.set(seconds)?;
+            audit.fault(format!("{seconds:+} s"));
+            writes_again(&stage, round).await?;
+        }
+        audit.now(&stage).await?;
+    }
+    clock.set(last)?;
+    audit.end(&stage, &work.stop().await).await?;
+    stage.stop().await?;
+    dir.remove();
+    Ok(())
 }

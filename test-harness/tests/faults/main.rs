@@ -21,6 +21,9 @@ use std::time::Duration;
 /// The environment variable that makes the tests long.
 const ROUNDS: &str = "FAULTS_ROUNDS";
 
+/// How long a record may take.
+const SOON: Duration = Duration::from_secs(30);
+
 /// How often a fault happens.
 fn rounds(short: usize) -> usize {
     std::env::var(ROUNDS).ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(short)
