@@ -20,7 +20,8 @@ impl Clock {
         if !cfg!(target_os = "linux") {
             return Ok(None);
         }
-        let compiled = Command::new("cc").args(["-shared", "-fPIC", "-O2", "-o"]).arg(&library).arg(source).output();
+        let compiled =
+            Command::new("cc").args(["-shared", "-fPIC", "-O2", "-o"]).arg(&library).arg(source).output();
         let Ok(compiled) = compiled else { return Ok(None) };
         ensure!(compiled.status.success(), "cc: {}", String::from_utf8_lossy(&compiled.stderr));
         Ok(Some(Self { offset, library }))

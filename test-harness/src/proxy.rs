@@ -169,8 +169,9 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
                 async move { state.answer(request).await }
             });
             // An error is how a connection is cut.
-            let _ =
-                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -216,8 +217,9 @@ impl State {
         for name in [HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
             request.headers_mut().remove(name);
         }
-        let acknowledgement =
-            |recorder: &str, batch: u64| serde_json::json!({"recorder": recorder, "batch": batch}).to_string();
+        let acknowledgement = |recorder: &str, batch: u64| {
+            serde_json::json!({"recorder": recorder, "batch": batch}).to_string()
+        };
         let Some(fault) = self.roll(&batch, &body) else {
             let answer = self.pass(request, &batch, &body).await?;
             return whole(answer.status, answer.body);

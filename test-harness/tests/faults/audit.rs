@@ -92,7 +92,9 @@ impl Audit {
         let outcome = eventually("whole records", SETTLING, settled).await;
         let tally = match (outcome, last) {
             (_, Some(tally)) => tally?,
-            (Err(error), None) => return Err(error.context(format!("{}: batches stay unacknowledged", self.name))),
+            (Err(error), None) => {
+                return Err(error.context(format!("{}: batches stay unacknowledged", self.name)));
+            }
             (Ok(()), None) => unreachable!("it settled"),
         };
         println!("{tally}");
@@ -132,7 +134,8 @@ impl Audit {
         tally.gaps = records.dropped;
         tally.incomplete = report["incomplete"].as_array().map_or(0, Vec::len);
         for problem in report["problems"].as_array().into_iter().flatten() {
-            let of_the_dead = problem["recorder"].as_str().is_some_and(|recorder| self.dead.contains(recorder));
+            let of_the_dead =
+                problem["recorder"].as_str().is_some_and(|recorder| self.dead.contains(recorder));
             if problem["code"] == "missing" && of_the_dead {
                 tally.holes += 1;
             } else {

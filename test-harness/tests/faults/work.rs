@@ -50,18 +50,20 @@ struct Shared {
     client: Mutex<Client>,
     attempts: Mutex<Vec<Attempt>>,
     stop: AtomicBool,
-    /// So many attempts are still to be made.
+    /// So many exchanges are still to be had; a refused one is none.
     left: AtomicU64,
+    had: AtomicU64,
 }
 
 impl Work {
-    /// So many agents begin, and go on until they are stopped or have made so many attempts together.
-    pub fn begin(stage: &Stage, agents: usize, attempts: Option<u64>) -> Result<Self> {
+    /// So many agents begin, and go on until they are stopped or had so many exchanges together.
+    pub fn begin(stage: &Stage, agents: usize, exchanges: Option<u64>) -> Result<Self> {
         let shared = Arc::new(Shared {
             client: Mutex::new(agent(stage)?),
             attempts: Mutex::default(),
             stop: AtomicBool::new(false),
-            left: AtomicU64::new(attempts.unwrap_or(u64::MAX)),
+            left: AtomicU64::new(exchanges.unwrap_or(u64::MAX / 2)),
+            had: AtomicU64::new(0),
         });
         let mut set = JoinSet::new();
         for number in 0..agents {
@@ -81,13 +83,18 @@ impl Work {
         self.shared.attempts.lock().expect("no holder panics").len()
     }
 
+    /// How many exchanges they had, refused ones not counted.
+    pub fn exchanges(&self) -> u64 {
+        self.shared.had.load(Ordering::Relaxed)
+    }
+
     /// Lets every agent finish what it is at; gives all attempts.
     pub async fn stop(self) -> Vec<Attempt> {
         self.shared.stop.store(true, Ordering::Relaxed);
         self.finish().await
     }
 
-    /// Waits until all attempts are made.
+    /// Waits until every exchange was had.
     pub async fn finish(mut self) -> Vec<Attempt> {
         while let Some(ended) = self.agents.join_next().await {
             ended.expect("agents do not panic");
@@ -106,7 +113,8 @@ pub fn agent(stage: &Stage) -> Result<Client> {
 /// A ConfigMap's JSON, with so many bytes of text.
 pub fn configmap(name: &str, size: usize) -> String {
     let text: String = std::iter::repeat_with(fastrand::alphanumeric).take(size).collect();
-    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"text": text}}).to_string()
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"text": text}})
+        .to_string()
 }
 
 impl Shared {
@@ -114,7 +122,8 @@ impl Shared {
         let mut connection = None;
         let mut created: Vec<String> = Vec::new();
         for step in 0u64.. {
-            let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            let left =
+                self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
             if self.stop.load(Ordering::Relaxed) || left.is_err() {
                 return;
             }
@@ -132,7 +141,11 @@ impl Shared {
                     let patch = json!({"data": {"step": step.to_string()}}).to_string();
                     (Method::PATCH, format!("{CONFIGMAPS}/{name}"), patch)
                 }
-                16 => (Method::POST, CONFIGMAPS.to_owned(), configmap(&name, 20_000 + fastrand::usize(..30_000))),
+                16 => (
+                    Method::POST,
+                    CONFIGMAPS.to_owned(),
+                    configmap(&name, 20_000 + fastrand::usize(..30_000)),
+                ),
                 _ => (Method::POST, CONFIGMAPS.to_owned(), configmap(&name, 50 + fastrand::usize(..1500))),
             };
             let answer = self.ask(&mut connection, &method, &path, body).await;
@@ -141,8 +154,11 @@ impl Shared {
                 created.push(name);
             }
             // As clients do: who is refused comes back a little later.
-            if matches!(attempt.ending, Ending::Refused | Ending::Broken | Ending::Unclear) {
-                sleep(Duration::from_millis(20) + super::moment(Duration::from_millis(60))).await;
+            if attempt.ending == Ending::Answered {
+                self.had.fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.left.fetch_add(1, Ordering::Relaxed);
+                sleep(Duration::from_millis(20) + super::moment(Duration::from_millis(200))).await;
             }
             self.attempts.lock().expect("no holder panics").push(attempt);
         }
