@@ -21,7 +21,7 @@ INSTALL_RUNNER := CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=of
 
 say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 
-.PHONY: bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e wasm programs rust-targets kube-local
+.PHONY: bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-faults wasm wasm-panic programs rust-targets kube-local
 
 help: ## Print this
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -29,7 +29,7 @@ help: ## Print this
 demo: wasm programs $(VENV) kube-local ## An agent's kubectl session through Envoy, and what the auditor sees of it
 	@target/debug/demo
 
-test: lint test-native test-wasm test-e2e ## Everything that is tested
+test: lint test-native test-wasm test-e2e test-faults ## Everything that is tested
 
 build: wasm programs ## The filter, the collector and the harness
 
@@ -61,9 +61,19 @@ test-e2e: wasm programs $(VENV) kube-local ## Real Envoy, real kubectl, real kub
 bench-mask: rust-targets $(VENV) ## Throughput of masking, in wasm under V8 and natively
 	@PATH="$$PATH:$(CURDIR)/.venv/bin" node examples/mask_throughput.mjs
 
+test-faults: wasm wasm-panic programs $(VENV) ## Everything fails while agents work; FAULTS_ROUNDS=50 makes it long
+	$(call say,Faults)
+	cargo test -p chaperone-test-harness --test faults -- --nocapture --test-threads 4
+
 wasm: rust-targets
 	$(call say,Building the filter ($(WASM)))
 	cargo build --release --target wasm32-wasip1 -p chaperone-filter
+
+# For the fault tests: a request can make this filter's VM fail. Apart from the other, and quickly built.
+wasm-panic: rust-targets
+	$(call say,Building the filter that fails on demand)
+	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+	  cargo build --release --target wasm32-wasip1 -p chaperone-filter --features test-panic --target-dir target/test-panic
 
 programs: rust-targets
 	$(call say,Building the collector and the harness)

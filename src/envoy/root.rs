@@ -51,9 +51,14 @@ impl Root {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _trailers: usize) {
-        if let Some(purpose) = self.under_way.remove(&token) {
-            let (status, body) = host::answer(headers, body, MOST_ANSWER);
-            self.answered(purpose, &Answer { status, body });
+        let Some(purpose) = self.under_way.remove(&token) else { return };
+        let (status, body) = host::answer(headers, body, MOST_ANSWER);
+        self.answered(purpose, &Answer { status, body });
+        if let (Purpose::Batch(_), Some(gateway)) = (purpose, self.gateway.clone()) {
+            let callouts = gateway.borrow_mut().due_posts(host::now());
+            for callout in callouts {
+                self.send(callout);
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ pub(super) struct Stream {
     awaiting: Vec<(u32, Awaited)>,
     /// Set once the filter has answered or reset: nothing more may be done with the stream.
     over: bool,
+    trap: Trap,
 }
 
 /// What a callout was sent for.
@@ -34,7 +35,7 @@ enum Awaited {
 
 impl Stream {
     pub(super) fn new(gateway: Option<Shared>) -> Self {
-        Self { gateway, exchange: None, awaiting: Vec::new(), over: false }
+        Self { gateway, exchange: None, awaiting: Vec::new(), over: false, trap: Trap::default() }
     }
 
     fn answer(&mut self, reply: &LocalReply) -> Action {
@@ -137,8 +138,39 @@ impl Stream {
     }
 }
 
+/// A moment at which a test asks the VM to fail, to see what that leaves behind; in any other build there is none.
+#[derive(Default)]
+struct Trap {
+    #[cfg(feature = "test-panic")]
+    moment: Option<String>,
+}
+
+#[cfg(feature = "test-panic")]
+impl Trap {
+    /// A request asks for it with `fieldManager=panic-MOMENT`, last in its query.
+    fn set(&mut self) {
+        let path = host::property(&["request", "path"]).unwrap_or_default();
+        self.moment = path.rsplit_once("fieldManager=panic-").map(|(_, moment)| moment.to_owned());
+    }
+
+    #[expect(clippy::panic, reason = "it is what this build is for")]
+    fn spring(&self, moment: &str) {
+        if self.moment.as_deref() == Some(moment) {
+            panic!("The test asks for it: {moment}.");
+        }
+    }
+}
+
+#[cfg(not(feature = "test-panic"))]
+impl Trap {
+    fn set(&mut self) {}
+
+    fn spring(&self, _moment: &str) {}
+}
+
 impl Context for Stream {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _trailers: usize) {
+        self.trap.spring("acknowledged");
         let Some(at) = self.awaiting.iter().position(|(expected, _)| *expected == token) else { return };
         let (_, awaited) = self.awaiting.swap_remove(at);
         let (status, body) = host::answer(headers, body, MOST_ANSWER);
@@ -154,6 +186,8 @@ impl Context for Stream {
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        self.trap.set();
+        self.trap.spring("headers");
         let (Some(gateway), Some(random)) = (self.gateway.clone(), host::random()) else {
             return self.answer(&LocalReply::broken());
         };
@@ -165,13 +199,16 @@ impl HttpContext for Stream {
         let (exchange, answer) =
             Exchange::begin(&mut gateway.borrow_mut(), host::now(), random, arrival, &host::HostVerifier);
         self.exchange = Some(exchange);
-        self.request_headers(answer)
+        let action = self.request_headers(answer);
+        self.trap.spring("posted");
+        action
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         if self.over || !self.awaiting.is_empty() {
             return Action::Pause;
         }
+        self.trap.spring("body");
         let chunk = host::buffer(BufferType::HttpRequestBody, 0, size);
         if chunk.len() != size {
             return self.answer(&LocalReply::broken());
@@ -191,6 +228,7 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        self.trap.spring("response");
         if self.over {
             return Action::Continue;
         }
@@ -261,6 +299,7 @@ impl HttpContext for Stream {
     }
 
     fn on_log(&mut self) {
+        self.trap.spring("log");
         if let (Some(gateway), Some(exchange)) = (&self.gateway, &mut self.exchange) {
             exchange.on_log(&mut gateway.borrow_mut(), host::now());
         }

@@ -96,10 +96,7 @@ impl Gateway {
                 callouts.push(callout);
             }
         }
-        for post in self.outbox.poll(now) {
-            callouts.push(self.post(&post));
-            self.count_post(&post);
-        }
+        callouts.extend(self.due_posts(now));
         self.metrics.set(Metric::StaleIssuers, self.authenticator.stale_issuers(now) as u64);
         self.metrics.set(Metric::OutboxBytes, self.outbox.bytes() as u64);
         if let Some(oldest) = self.outbox.oldest() {
@@ -107,6 +104,14 @@ impl Gateway {
         }
         self.metrics.set(Metric::OutboxBatches, self.outbox.unacknowledged() as u64);
         callouts
+    }
+
+    /// Batches to post now. To be asked for on each tick, and after each answer of the collector's: what waits after an outage
+    /// goes as fast as it is acknowledged.
+    pub fn due_posts(&mut self, now: Timestamp) -> Vec<Callout> {
+        let posts = self.outbox.poll(now);
+        posts.iter().for_each(|post| self.count_post(post));
+        posts.iter().map(|post| self.post(post)).collect()
     }
 
     /// Why a batch was not acknowledged, for who reads the log.

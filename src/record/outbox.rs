@@ -176,17 +176,18 @@ impl Outbox {
         now.later(self.post_timeout.saturating_add(Duration::from_secs(1)))
     }
 
-    /// What is to be posted now: batches that are due, the pending one where it is old enough.
+    /// What is to be posted now: batches that are due, the pending one where it is old enough. A time that lies further ahead
+    /// than it was ever set is over: the clock has gone back.
     pub fn poll(&mut self, now: Timestamp) -> Vec<Post> {
-        let old = |since: Timestamp| now >= since.later(self.limits.flush_interval);
+        let old = |since: Timestamp| now >= since.later(self.limits.flush_interval) || since > now;
         if self.pending_since.is_some_and(old) || self.pending.len() >= self.limits.batch_bytes {
             self.seal_pending(now, State::Due(now));
         }
-        let lost = self.lost_at(now);
+        let (lost, last_retry) = (self.lost_at(now), now.later(LAST_RETRY));
         let mut in_flight: usize = 0;
         for batch in self.batches.values_mut() {
             if let State::InFlight(until) = batch.state {
-                if now >= until {
+                if now >= until || until > lost {
                     batch.post.attempts = batch.post.attempts.saturating_add(1);
                     batch.state = State::Due(now);
                 } else {
@@ -199,7 +200,7 @@ impl Outbox {
             if in_flight >= MOST_IN_FLIGHT {
                 break;
             }
-            if matches!(batch.state, State::Due(at) if now >= at) {
+            if matches!(batch.state, State::Due(at) if now >= at || at > last_retry) {
                 batch.state = State::InFlight(lost);
                 in_flight = in_flight.saturating_add(1);
                 posts.push(batch.post.clone());

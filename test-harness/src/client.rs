@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -16,6 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+/// A connection's bytes, whatever carries them.
+pub trait Bytestream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Bytestream for S {}
+
 /// Sends requests to one server, each on a connection of its own.
 #[derive(Clone)]
 pub struct Client {
@@ -24,10 +29,11 @@ pub struct Client {
     authorization: Option<HeaderValue>,
 }
 
-/// A connection to a server, with or without TLS.
-pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Connection for T {}
+/// One connection, for several requests.
+pub struct Connection {
+    client: Client,
+    sender: http1::SendRequest<Full<Bytes>>,
+}
 
 /// A whole response.
 #[derive(Clone, Debug)]
@@ -102,14 +108,17 @@ impl Client {
 
     /// Sends a request and reads the whole answer.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer> {
-        let (head, body) = self.open(request).await?.into_parts();
-        let body = body.collect().await.context("reading the response")?.to_bytes();
-        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+        self.connect().await?.send(request).await
+    }
+
+    /// Sends a request; the body is read as it comes.
+    pub async fn open(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
+        self.connect().await?.open(request).await
     }
 
     /// Sends a request over HTTP/2, which names its authority in the URI.
     pub async fn send_http2(&self, request: Request<Full<Bytes>>) -> Result<Answer> {
-        let stream = TokioIo::new(self.connect(&[b"h2"]).await?);
+        let stream = TokioIo::new(self.stream_for(&[b"h2"]).await?);
         let (mut sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await?;
         tokio::spawn(connection);
@@ -118,27 +127,52 @@ impl Client {
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
     }
 
-    /// Sends a request; the body is read as it comes.
-    pub async fn open(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
-        let headers = request.headers_mut();
-        headers.entry(HOST).or_insert(HeaderValue::from_str(&self.address.to_string())?);
-        if let Some(authorization) = &self.authorization {
-            headers.entry(AUTHORIZATION).or_insert(authorization.clone());
-        }
-        let stream = TokioIo::new(self.connect(&[]).await?);
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
-        // The connection lives as long as the response's body is read.
+    /// Opens a connection for several requests, one after the other.
+    pub async fn connect(&self) -> Result<Connection> {
+        let (sender, connection) = http1::handshake(TokioIo::new(self.stream().await?)).await?;
+        // The connection lives as long as it is used, or a response's body is read.
         tokio::spawn(connection);
-        Ok(sender.send_request(request).await?)
+        Ok(Connection { client: self.clone(), sender })
     }
 
-    /// A new connection, which offers these protocols (ALPN).
-    pub(crate) async fn connect(&self, protocols: &[&[u8]]) -> Result<Box<dyn Connection>> {
+    /// Opens a connection for the caller to write on, byte by byte.
+    pub async fn stream(&self) -> Result<Box<dyn Bytestream>> {
+        self.stream_for(&[]).await
+    }
+
+    /// The same, offering these protocols (ALPN).
+    pub async fn stream_for(&self, protocols: &[&[u8]]) -> Result<Box<dyn Bytestream>> {
         let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
         let mut config = ClientConfig::clone(tls.config());
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let tls = TlsConnector::from(Arc::new(config));
         Ok(Box::new(tls.connect(ServerName::from(self.address.ip()), stream).await?))
+    }
+
+    /// The `authorization` header's value; empty without a token. For requests that are written byte by byte.
+    pub fn authorization(&self) -> &str {
+        self.authorization.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+impl Connection {
+    /// Sends a request and reads the whole answer.
+    pub async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Answer> {
+        let (head, body) = self.open(request).await?.into_parts();
+        let body = body.collect().await.context("reading the response")?.to_bytes();
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    }
+
+    /// Sends a request; the body is read as it comes.
+    pub async fn open(&mut self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
+        let headers = request.headers_mut();
+        headers.entry(HOST).or_insert(HeaderValue::from_str(&self.client.address.to_string())?);
+        if let Some(authorization) = &self.client.authorization {
+            headers.entry(AUTHORIZATION).or_insert(authorization.clone());
+        }
+        self.sender.ready().await?;
+        Ok(self.sender.send_request(request).await?)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::process::{Process, WorkDir, built};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -48,8 +48,11 @@ impl Collector {
     /// Starts it where it was stopped: the same port, the same database.
     pub async fn start_again(&mut self, dir: &WorkDir) -> Result<()> {
         let _ = fs::remove_file(&self.port_file);
-        let mut command = Process::command(&self.program);
+        // A write beyond a limit on files fails, as on a full disk, instead of ending the program.
+        let mut command = Process::command("sh");
         command
+            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+            .arg(&self.program)
             .args(["serve", "--listen", &self.address.to_string(), "--log-format", "json"])
             .arg("--port-file")
             .arg(&self.port_file)
@@ -82,6 +85,22 @@ impl Collector {
             Some(mut process) => process.kill().await,
             None => Ok(()),
         }
+    }
+
+    /// Fills its disk: files cannot grow beyond so many bytes any more; none makes room again.
+    pub async fn limit_files(&self, bytes: Option<u64>) -> Result<()> {
+        let id = self.process().and_then(Process::id).context("the collector does not run")?;
+        let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let mut command = Process::command("prlimit");
+        command.arg(format!("--fsize={limit}:unlimited")).args(["--pid", &id.to_string()]);
+        let output = command.output().await.context("prlimit")?;
+        ensure!(output.status.success(), "prlimit: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    /// Its process, while it runs.
+    pub fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
     }
 
     /// Where it listens; stays the same when it is started again.
@@ -142,6 +161,17 @@ impl Collector {
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         ensure!(output.status.success(), "chaperone {}: {}: {out}{err}", arguments.join(" "), output.status);
         Ok(out.into_owned())
+    }
+
+    /// What verification finds, right or wrong, as JSON.
+    pub async fn report(&self) -> Result<Value> {
+        let mut command = Process::command(&self.program);
+        command.args(["verify", "-o", "json", "--public-key"]).arg(self.public_keys());
+        let output = command.env("CHAPERONE_DATABASE", &self.database).output().await?;
+        match serde_json::from_slice(&output.stdout) {
+            Ok(report) => Ok(report),
+            Err(_) => bail!("chaperone verify: {}", String::from_utf8_lossy(&output.stderr)),
+        }
     }
 
     /// A session, with every entry of its exchanges.

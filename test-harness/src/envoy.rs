@@ -2,12 +2,13 @@
 
 use crate::client::Client;
 use crate::pki::Leaf;
-use crate::process::{Process, WorkDir, fetched, filter, repository};
+use crate::process::{Process, WorkDir, fetched, repository};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long Envoy may take to compile the filter and listen.
@@ -52,8 +53,10 @@ pub struct Config<'a> {
     pub leaf: &'a Leaf,
     /// Workers.
     pub concurrency: u32,
+    /// The filter's module.
+    pub module: &'a Path,
     /// Environment, where the filter's secrets are.
-    pub env: Vec<(&'a str, String)>,
+    pub env: &'a [(String, String)],
 }
 
 /// A running Envoy.
@@ -78,7 +81,7 @@ impl Envoy {
             .args(["--disable-hot-restart", "--concurrency", &config.concurrency.to_string()])
             .arg("--admin-address-path")
             .arg(&admin_file)
-            .envs(config.env);
+            .envs(config.env.iter().cloned());
         let begun = Instant::now();
         let mut process = Process::start("envoy", command, dir)?;
         let admin = async || fs::read_to_string(&admin_file).ok()?.trim().parse().ok();
@@ -133,6 +136,16 @@ impl Envoy {
         self.process.log()
     }
 
+    /// Its process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Kills it, as a crash would.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.process.kill().await
+    }
+
     /// Ends it.
     pub async fn stop(mut self) -> Result<()> {
         self.process.stop().await
@@ -170,7 +183,7 @@ fn bootstrap(config: &Config, dir: &WorkDir) -> Result<Value> {
     ] {
         *at(certificate, part)? = json!(dir.write(name, pem)?);
     }
-    *at(wasm(&mut file)?, "/vm_config/code/local/filename")? = json!(filter()?);
+    *at(wasm(&mut file)?, "/vm_config/code/local/filename")? = json!(config.module);
     *filter_configuration(&mut file)? = json!(config.filter.to_string());
     for (name, backend) in
         [("kubernetes-api", &config.api), ("collector", &config.collector), ("idp", &config.idp)]

@@ -6,8 +6,10 @@
 //! | [`issuer`] | an OIDC issuer: discovery, JWKS, rotation, minting |
 //! | [`standin`] | a stand-in API server that speaks enough of Kubernetes for kubectl |
 //! | [`process`] | child processes that end with their parent, and their logs |
+//! | [`clock`] | another program's time of day, set from here |
 //! | [`client`] | a small HTTP client that says what it got, whatever that is |
 //! | [`raw`] | requests as bytes, where a client library would not send them |
+//! | [`proxy`], [`wire`] | what fails between Envoy and the collector, and between Envoy and the API server |
 //! | [`envoy`] | stock Envoy with the built filter, configured from `filter-config/envoy` |
 //! | [`kube`] | a real kube-apiserver with its etcd |
 //! | [`collector`] | `chaperone serve`, and its command line |
@@ -15,6 +17,7 @@
 //! | [`stage`] | all of them together |
 
 pub mod client;
+pub mod clock;
 pub mod collector;
 pub mod envoy;
 pub mod issuer;
@@ -22,6 +25,8 @@ pub mod kube;
 pub mod kubectl;
 pub mod pki;
 pub mod process;
+pub mod proxy;
 pub mod raw;
 pub mod stage;
 pub mod standin;
+pub mod wire;

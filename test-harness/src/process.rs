@@ -55,6 +55,15 @@ impl Drop for WorkDir {
     }
 }
 
+/// What a process holds in memory, in KiB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Now.
+    pub resident: u64,
+    /// At most.
+    pub peak: u64,
+}
+
 /// A running program. It is killed when dropped, and by the kernel when this process ends in whatever way.
 pub struct Process {
     name: String,
@@ -131,6 +140,29 @@ impl Process {
         self.child.kill().await.with_context(|| format!("killing {}", self.name))
     }
 
+    /// Its process id; none once it has ended.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Its memory now, and the most since the last call of [`Process::forget_peak`].
+    pub fn memory(&self) -> Result<Memory> {
+        let id = self.id().context("it has ended")?;
+        let status = fs::read_to_string(format!("/proc/{id}/status")).context("no /proc here")?;
+        let kibibytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim_end_matches(" kB").trim().parse().ok()
+        };
+        let memory = || Some(Memory { resident: kibibytes("VmRSS:")?, peak: kibibytes("VmHWM:")? });
+        memory().context("/proc does not tell its memory")
+    }
+
+    /// The peak is counted anew from now on.
+    pub fn forget_peak(&self) -> Result<()> {
+        let id = self.id().context("it has ended")?;
+        fs::write(format!("/proc/{id}/clear_refs"), "5").context("the peak cannot be reset")
+    }
+
     fn tail(&self) -> String {
         let log = self.log();
         let lines: Vec<_> = log.lines().collect();
@@ -178,11 +210,21 @@ pub fn built(name: &str) -> Result<PathBuf> {
 
 /// The filter, as `make build` leaves it.
 pub fn filter() -> Result<PathBuf> {
-    let wasm = match std::env::var_os("CARGO_TARGET_DIR") {
+    existing(target().join(FILTER), "make build")
+}
+
+/// The filter whose VM fails where a request asks for it.
+pub fn panicking_filter() -> Result<PathBuf> {
+    existing(target().join("test-panic").join(FILTER), "make test-faults")
+}
+
+const FILTER: &str = "wasm32-wasip1/release/chaperone_filter.wasm";
+
+fn target() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
         Some(target) => PathBuf::from(target),
         None => repository().join("target"),
-    };
-    existing(wasm.join("wasm32-wasip1/release/chaperone_filter.wasm"), "make build")
+    }
 }
 
 /// A program that is fetched into `.venv`.

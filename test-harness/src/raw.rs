@@ -16,7 +16,7 @@ impl Client {
     /// Sends these bytes on a connection of their own, and nothing else, and reads what comes: usually one answer, none where
     /// the server just closes, two where it saw two requests and was quick. Of an answer without an end, what came in time.
     pub async fn send_raw(&self, request: &[u8]) -> Result<Vec<Answer>> {
-        let mut connection = self.connect(&[]).await?;
+        let mut connection = self.stream().await?;
         let bodiless = request.starts_with(b"HEAD ");
         let mut received = Vec::new();
         let exchange = async {

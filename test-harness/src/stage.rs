@@ -6,11 +6,15 @@ use crate::envoy::{self, Backend, Envoy};
 use crate::issuer::{Claims, Issuer};
 use crate::kube::{self, Assets, Kube};
 use crate::kubectl::Kubectl;
-use crate::pki::Authority;
-use crate::process::{WorkDir, eventually};
+use crate::pki::{Authority, Leaf};
+use crate::process::{WorkDir, eventually, filter};
+use crate::proxy::Proxy;
 use crate::standin::{self, Logged, StandIn};
-use anyhow::{Context as _, Result};
+use crate::wire::Wire;
+use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Which API server is behind the gateway.
@@ -53,6 +57,25 @@ pub struct Builder {
     filter: Vec<(String, Value)>,
     clusters: Vec<(String, Backend)>,
     issuer: Option<Issuer>,
+    faults: bool,
+    inline_keys: bool,
+    module: Option<PathBuf>,
+    env: Vec<(String, String)>,
+}
+
+/// What Envoy is started with, also again.
+struct Setup {
+    filter: Value,
+    module: PathBuf,
+    api: Backend,
+    collector: Backend,
+    idp: Backend,
+    clusters: Vec<(String, Backend)>,
+    leaf: Leaf,
+    concurrency: u32,
+    env: Vec<(String, String)>,
+    /// Whether the issuer gives its keys, so that they can be waited for.
+    keys_come: bool,
 }
 
 /// Everything, running.
@@ -63,6 +86,11 @@ pub struct Stage {
     pub collector: Collector,
     /// The gateway.
     pub envoy: Envoy,
+    /// What stands between Envoy and the collector, where faults are wanted.
+    pub proxy: Option<Proxy>,
+    /// What stands between Envoy and the API server, where faults are wanted.
+    pub wire: Option<Wire>,
+    setup: Setup,
     api: Api,
     authority: Authority,
     dir: WorkDir,
@@ -82,7 +110,7 @@ impl Builder {
     }
 
     /// Gives Envoy a further cluster, without TLS.
-    pub fn cluster(mut self, name: &str, address: std::net::SocketAddr) -> Self {
+    pub fn cluster(mut self, name: &str, address: SocketAddr) -> Self {
         self.clusters.push((name.to_owned(), Backend::plain(address)));
         self
     }
@@ -93,18 +121,40 @@ impl Builder {
         self
     }
 
+    /// Puts a [`Proxy`] before the collector and a [`Wire`] before the API server.
+    pub fn faults(mut self) -> Self {
+        self.faults = true;
+        self
+    }
+
+    /// Puts the issuer's keys into the filter's configuration, so that a VM knows them from its start.
+    pub fn inline_keys(mut self) -> Self {
+        self.inline_keys = true;
+        self
+    }
+
+    /// Another build of the filter.
+    pub fn module(mut self, module: PathBuf) -> Self {
+        self.module = Some(module);
+        self
+    }
+
+    /// A further environment variable for Envoy.
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
     /// Starts everything.
     pub async fn start(self) -> Result<Stage> {
         let dir = WorkDir::new()?;
         match self.start_in(&dir).await {
-            Ok((issuer, collector, envoy, api, authority)) => {
-                Ok(Stage { issuer, collector, envoy, api, authority, dir })
-            }
+            Ok(start) => Ok(start(dir)),
             Err(error) => Err(error.context(format!("the stage in {}", dir.path("").display()))),
         }
     }
 
-    async fn start_in(self, dir: &WorkDir) -> Result<(Issuer, Collector, Envoy, Api, Authority)> {
+    async fn start_in(self, dir: &WorkDir) -> Result<impl FnOnce(WorkDir) -> Stage + use<>> {
         let authority = Authority::new("Chaperone tests");
         let issuer = match self.issuer {
             Some(issuer) => issuer,
@@ -120,37 +170,68 @@ impl Builder {
             ApiKind::Own(backend, token) => anyhow::Ok(Api::Own(backend, token)),
         };
         let (api, collector) = tokio::try_join!(start_api(), Collector::start(dir))?;
-        let mut filter = envoy::filter_config()?;
-        *filter.pointer_mut("/authentication/jwt/0/issuer/url").context("no issuer in envoy.yaml")? =
+        let mut config = envoy::filter_config()?;
+        *config.pointer_mut("/authentication/jwt/0/issuer/url").context("no issuer in envoy.yaml")? =
             json!(issuer.url());
         for (pointer, value) in self.filter {
             let (parent, field) = pointer.rsplit_once('/').context("a pointer begins with /")?;
-            let parent = filter.pointer_mut(parent).with_context(|| format!("no {parent}"))?;
+            let parent = config.pointer_mut(parent).with_context(|| format!("no {parent}"))?;
             parent[field] = value;
         }
-        let envoy = Envoy::start(
-            envoy::Config {
-                filter: &filter,
-                api: api.backend(&authority),
-                collector: Backend::plain(collector.address()),
-                idp: Backend::plain(issuer.address()),
-                more: &self.clusters,
-                leaf: &authority.issue(&["127.0.0.1", "localhost"]),
-                concurrency: self.concurrency,
-                env: vec![
-                    ("CHAPERONE_UPSTREAM_TOKEN", api.token().to_owned()),
-                    ("CHAPERONE_COLLECTOR_TOKEN", collector.ingest_token().to_owned()),
-                    ("CHAPERONE_SIGNING_KEY", collector.signing_key()?),
-                ],
-            },
-            dir,
-        )
-        .await?;
-        let inline = filter.pointer("/authentication/jwt/0/issuer/jwks").is_some_and(|keys| !keys.is_null());
-        if !inline && !issuer.is_failing() {
+        if self.inline_keys {
+            config["authentication"]["jwt"][0]["issuer"]["jwks"] = issuer.jwks();
+        }
+        let mut api_backend = api.backend(&authority);
+        let (mut proxy, mut wire) = (None, None);
+        let mut collector_address = collector.address();
+        if self.faults {
+            collector_address = proxy.insert(Proxy::to(collector_address).await?).address();
+            api_backend.port = wire.insert(Wire::to(api.address()?).await?).address().port();
+        }
+        let mut env = self.env;
+        for (name, value) in [
+            ("CHAPERONE_UPSTREAM_TOKEN", api.token().to_owned()),
+            ("CHAPERONE_COLLECTOR_TOKEN", collector.ingest_token().to_owned()),
+            ("CHAPERONE_SIGNING_KEY", collector.signing_key()?),
+        ] {
+            env.push((name.to_owned(), value));
+        }
+        let setup = Setup {
+            filter: config,
+            module: self.module.map_or_else(filter, Ok)?,
+            api: api_backend,
+            collector: Backend::plain(collector_address),
+            idp: Backend::plain(issuer.address()),
+            clusters: self.clusters,
+            leaf: authority.issue(&["127.0.0.1", "localhost"]),
+            concurrency: self.concurrency,
+            env,
+            keys_come: !issuer.is_failing(),
+        };
+        let envoy = setup.start(dir).await?;
+        Ok(|dir| Stage { issuer, collector, envoy, proxy, wire, setup, api, authority, dir })
+    }
+}
+
+impl Setup {
+    async fn start(&self, dir: &WorkDir) -> Result<Envoy> {
+        let config = envoy::Config {
+            filter: &self.filter,
+            api: self.api.clone(),
+            collector: self.collector.clone(),
+            idp: self.idp.clone(),
+            more: &self.clusters,
+            leaf: &self.leaf,
+            concurrency: self.concurrency,
+            module: &self.module,
+            env: &self.env,
+        };
+        let envoy = Envoy::start(config, dir).await?;
+        let keys = self.filter.pointer("/authentication/jwt/0/issuer/jwks");
+        if self.keys_come && keys.is_none_or(Value::is_null) {
             keys_are_there(&envoy, self.concurrency).await?;
         }
-        Ok((issuer, collector, envoy, api, authority))
+        Ok(envoy)
     }
 }
 
@@ -204,6 +285,14 @@ impl Arrival {
 }
 
 impl Api {
+    fn address(&self) -> Result<SocketAddr> {
+        match self {
+            Self::StandIn(standin) => Ok(standin.address()),
+            Self::Kube(kube) => Ok(kube.address()),
+            Self::Own(..) => bail!("faults are for API servers that the stage starts"),
+        }
+    }
+
     fn backend(&self, authority: &Authority) -> Backend {
         match self {
             Self::StandIn(standin) => Backend::tls(standin.address(), authority.pem()),
@@ -223,7 +312,17 @@ impl Api {
 impl Stage {
     /// A stage with this API server.
     pub fn builder(api: ApiKind) -> Builder {
-        Builder { api, concurrency: 1, filter: Vec::new(), clusters: Vec::new(), issuer: None }
+        Builder {
+            api,
+            concurrency: 1,
+            filter: Vec::new(),
+            clusters: Vec::new(),
+            issuer: None,
+            faults: false,
+            inline_keys: false,
+            module: None,
+            env: Vec::new(),
+        }
     }
 
     /// The token of an agent that says everything about itself: who, which session, model and prompt.
@@ -322,6 +421,20 @@ impl Stage {
     /// Starts the collector again after it was stopped.
     pub async fn restart_collector(&mut self) -> Result<()> {
         self.collector.start_again(&self.dir).await
+    }
+
+    /// Starts Envoy again after it was killed; it listens on another port then.
+    pub async fn restart_envoy(&mut self) -> Result<()> {
+        self.envoy = self.setup.start(&self.dir).await?;
+        Ok(())
+    }
+
+    /// The stand-in behind the gateway.
+    pub fn standin(&self) -> Result<&StandIn> {
+        match &self.api {
+            Api::StandIn(standin) => Ok(standin),
+            Api::Kube(_) | Api::Own(..) => bail!("the API server is no stand-in"),
+        }
     }
 
     /// Ends everything in good order, and removes what it wrote.

@@ -126,3 +126,18 @@ fn only_so_many_posts_are_under_way_at_once() {
     outbox.acknowledged(0);
     assert_eq!(outbox.poll(at(3)).len(), 1);
 }
+
+#[test]
+fn a_clock_that_goes_back_holds_nothing_up() {
+    const DAY: u64 = 86_400_000;
+    let mut outbox = outbox(Limits::default());
+    outbox.push(at(DAY), &entry("a")).unwrap();
+    let posted = outbox.poll(at(DAY + 200)).len();
+    outbox.push(at(DAY + 200), &entry("b")).unwrap();
+    outbox.poll(at(DAY + 400));
+    outbox.failed(at(DAY + 400), 1, 0);
+    outbox.push(at(DAY + 400), &entry("c")).unwrap();
+    assert_eq!(posted, 1);
+    let again: Vec<u64> = outbox.poll(at(0)).iter().map(|post| post.batch).collect();
+    assert_eq!(again, [0, 1, 2], "in flight, due and pending");
+}

@@ -1,0 +1,73 @@
+//! Whatever fails, no write is executed without its record, and no acknowledged record is lost.
+//!
+//! Real Envoy, with a proxy before the collector and a wire before the API server that fail on demand. Agents work while
+//! things fail at random moments; each test ends in the same [`audit`]. `FAULTS_ROUNDS` makes it long.
+
+mod agents;
+mod audit;
+mod collector;
+mod envoy;
+mod large;
+mod load;
+mod records;
+mod work;
+
+use anyhow::Result;
+use chaperone_test_harness::proxy::Proxy;
+use chaperone_test_harness::stage::{ApiKind, Builder, Stage};
+use serde_json::json;
+use std::time::Duration;
+
+/// The environment variable that makes the tests long.
+const ROUNDS: &str = "FAULTS_ROUNDS";
+
+/// How long a record may take.
+const SOON: Duration = Duration::from_secs(30);
+
+/// How often a fault happens.
+fn rounds(short: usize) -> usize {
+    std::env::var(ROUNDS).ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(short)
+}
+
+/// Whether this is the long version.
+fn long() -> bool {
+    std::env::var_os(ROUNDS).is_some()
+}
+
+/// A stage on which things can fail. Small batches, so that bodies also come in pieces, and little patience.
+fn stage() -> Builder {
+    Stage::builder(ApiKind::StandIn)
+        .faults()
+        .inline_keys()
+        .filter("/recording/limits", json!({"batchBytes": 16 << 10}))
+        .filter("/recording/collector/timeout", json!("500ms"))
+}
+
+/// The proxy before the collector.
+fn proxy(stage: &Stage) -> &Proxy {
+    stage.proxy.as_ref().expect("a stage with faults")
+}
+
+/// Some time up to `most`.
+fn moment(most: Duration) -> Duration {
+    most.mul_f64(fastrand::f64())
+}
+
+/// Waits for one of the moments at which a failure hurts: a post is on its way to the collector, or its answer is on its
+/// way back, or anything else is going on.
+async fn bad_moment(stage: &Stage) {
+    let proxy = proxy(stage);
+    match fastrand::u8(..3) {
+        0 => drop(tokio::time::timeout(Duration::from_secs(2), proxy.passes()).await),
+        1 => drop(tokio::time::timeout(Duration::from_secs(2), proxy.acknowledges()).await),
+        _ => tokio::time::sleep(moment(Duration::from_millis(100))).await,
+    }
+    tokio::time::sleep(moment(Duration::from_millis(5))).await;
+}
+
+/// Fails the test with the whole story.
+fn told(outcome: Result<()>) {
+    if let Err(error) = outcome {
+        panic!("{error:#}");
+    }
+}
