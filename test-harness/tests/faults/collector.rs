@@ -3,8 +3,9 @@
 use crate::audit::Audit;
 use crate::work::Work;
 use crate::{bad_moment, moment, proxy, rounds, stage, told};
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use chaperone_test_harness::proxy::Fault;
+use chaperone_test_harness::stage::Stage;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -114,8 +115,25 @@ async fn disk_full() {
     );
 }
 
+/// The audit is worth something: where the filter is told that a record is stored and it is not, that is found.
+#[tokio::test]
+async fn a_lie_is_noticed() {
+    told(
+        async {
+            let stage = stage().start().await?;
+            let audit = Audit::begin("a lie", &stage)?;
+            proxy(&stage).fail(100, &[Fault::Lie]);
+            let work = Work::begin(&stage, 1, Some(20))?;
+            work.finish().await;
+            let found = audit.now(&stage).await.err().map(|error| error.to_string()).unwrap_or_default();
+            ensure!(found.contains("no record at all"), "the audit says {found:?}");
+            stage.stop().await
+        }
+        .await,
+    );
+}
+
 /// Waits until the collector acknowledges again.
-async fn goes_on(stage: &chaperone_test_harness::stage::Stage) -> Result<()> {
-    use anyhow::Context as _;
+async fn goes_on(stage: &Stage) -> Result<()> {
     timeout(Duration::from_secs(20), proxy(stage).acknowledges()).await.context("no acknowledgement any more")
 }
