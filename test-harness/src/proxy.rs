@@ -40,6 +40,8 @@ pub enum Fault {
     OtherBatch,
     /// The collector never gets the post; what is acknowledged is another recorder's batch.
     OtherRecorder,
+    /// The collector never gets the post, and it is acknowledged: what no proxy may do, and an audit must notice.
+    Lie,
     /// The collector stored it; the connection breaks in the middle of the answer.
     Half,
     /// The connection breaks before the collector gets the post.
@@ -230,6 +232,7 @@ impl State {
             Fault::OtherBatch => {
                 return whole(200, acknowledgement(&batch.recorder, batch.batch + 1).into());
             }
+            Fault::Lie => return whole(200, acknowledgement(&batch.recorder, batch.batch).into()),
             Fault::OtherRecorder => {
                 return whole(200, acknowledgement("someone-else", batch.batch).into());
             }
