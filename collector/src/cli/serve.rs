@@ -117,7 +117,9 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 fn start_logging(format: LogFormat) {
-    let logs = tracing_subscriber::fmt().with_writer(io::stderr).with_target(false);
+    // A line that cannot be written is lost; told by `eprintln!`, as it is else, it would end the task that logs.
+    let logs =
+        tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).log_internal_errors(false);
     match format {
         LogFormat::Json => logs.json().flatten_event(true).init(),
         LogFormat::Text => {

@@ -119,7 +119,6 @@ async fn disk_full() {
 
 /// Not even the log can be written; once there is room again it goes on.
 #[tokio::test]
-#[ignore = "the collector's writing task ends where its log cannot be written"]
 async fn disk_full_for_the_log_too() {
     told(
         async {
