@@ -203,3 +203,64 @@ fn a_section_that_is_there_twice_is_refused() {
     let problems = FilterConfig::parse(twice.as_bytes(), &env).unwrap_err();
     assert!(problems[0].to_string().contains("twice: \"access\""), "{problems:?}");
 }
+
+/// A short form of the fuzz target `config`: whatever is changed, the answer is a configuration or errors with paths.
+#[cfg(not(target_arch = "wasm32"))]
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,12}".prop_map(Value::from),
+            Just(json!("30s")),
+            Just(json!("*")),
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec(("[a-zA-Z]{1,12}", inner), 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+        found.push(at.to_owned());
+        match value {
+            Value::Object(map) => {
+                map.iter().for_each(|(key, item)| pointers(item, &format!("{at}/{key}"), found))
+            }
+            Value::Array(items) => {
+                items
+                    .iter()
+                    .enumerate()
+                    .for_each(|(index, item)| pointers(item, &format!("{at}/{index}"), found));
+            }
+            _ => {}
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_configuration_is_taken_or_refused_with_paths(place in any::<prop::sample::Index>(), new in value()) {
+            let mut config = minimal();
+            let mut places = Vec::new();
+            pointers(&config, "", &mut places);
+            *config.pointer_mut(place.get::<String>(&places)).unwrap() = new;
+            if let Err(problems) = parse(&config) {
+                prop_assert!(!problems.is_empty());
+                prop_assert!(problems.iter().all(|problem| problem.contains(": ")), "{problems:?}");
+                prop_assert!(problems.iter().all(|problem| !problem.contains("t0ken")), "a secret is in an error");
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_taken_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(FilterConfig::parse(&bytes, &env).is_err());
+        }
+    }
+}
