@@ -119,6 +119,12 @@ impl Capture {
         Ok(captures)
     }
 
+    /// A header of the answer, its name in lower case; empty where there is none.
+    pub fn header(&self, name: &str) -> &str {
+        let found = self.response.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
+        found.map_or("", |(_, value)| value)
+    }
+
     /// The body the server answered, dechunked.
     pub fn body(&self) -> Bytes {
         let encoded = self.response.body_base64.as_ref();

@@ -3,6 +3,7 @@
 //! Every group of checks runs against each API server, on a stage of its own.
 
 mod bytes;
+mod captures;
 mod credentials;
 mod hostile;
 mod keys;
