@@ -2,8 +2,7 @@
 //!
 //! [`Sentinel`] is what to look for, built once from the replacement; a [`WriteBackGuard`] reads one request body as it
 //! passes. It finds the replacement as it is, in base64 at any alignment, in base64 of base64, and where any of these is
-//! written with JSON's or YAML's escapes. Not found: a replacement that YAML folds over lines, base64 that is wrapped,
-//! and what is compressed.
+//! written with JSON's or YAML's escapes or broken over lines. Not found: what is compressed.
 
 mod json;
 mod search;
@@ -15,7 +14,7 @@ use super::literals::Literals;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use json::Strings;
-use search::Search;
+use search::{Search, without_white_space};
 use std::fmt;
 use std::rc::Rc;
 
@@ -26,24 +25,32 @@ const SHORTEST: usize = 8;
 #[derive(Debug)]
 pub struct Sentinel {
     forms: Literals,
+    /// The same without white space, for texts read without theirs.
+    unbroken: Literals,
 }
 
 impl Sentinel {
     /// The forms of that replacement.
     pub fn new(replacement: &Replacement) -> Self {
-        let mut forms = Literals::new();
+        let (mut forms, mut unbroken) = (Literals::new(), Literals::new());
         let raw = replacement.text().as_bytes();
         let _ = forms.add(raw, false);
+        let squeezed = without_white_space(raw);
+        if squeezed.len() >= SHORTEST {
+            let _ = unbroken.add(&squeezed, false);
+        }
         let once = embedded(raw);
         let twice = once.iter().flat_map(|text| embedded(text));
         for text in once.iter().cloned().chain(twice).filter(|text| text.len() >= SHORTEST) {
-            let _ = forms.add(&text, false);
             let url_safe: Vec<u8> = text.iter().map(|byte| url_safe(*byte)).collect();
-            if url_safe != text {
-                let _ = forms.add(&url_safe, false);
+            for set in [&mut forms, &mut unbroken] {
+                let _ = set.add(&text, false);
+                if url_safe != text {
+                    let _ = set.add(&url_safe, false);
+                }
             }
         }
-        Self { forms }
+        Self { forms, unbroken }
     }
 }
 
@@ -116,6 +123,8 @@ pub struct WriteBackGuard {
     sentinel: Rc<Sentinel>,
     /// Over the bytes as they are.
     raw: Search,
+    /// Over the same without white space, where line ends need not end a text.
+    unbroken: Option<Search>,
     /// Over the strings, escapes resolved.
     strings: Option<Strings>,
     found: Option<WrittenBack>,
@@ -129,7 +138,8 @@ impl WriteBackGuard {
             BodyFormat::Yaml => Some(Strings::yaml()),
             BodyFormat::Bytes => None,
         };
-        Self { sentinel, raw: Search::default(), strings, found: None }
+        let unbroken = (format == BodyFormat::Yaml).then(Search::default);
+        Self { sentinel, raw: Search::default(), unbroken, strings, found: None }
     }
 
     /// Reads the body's next bytes.
@@ -140,9 +150,10 @@ impl WriteBackGuard {
         if let Some(found) = &self.found {
             return Err(found.clone());
         }
-        let forms = &self.sentinel.forms;
-        let named = self.strings.as_mut().and_then(|strings| strings.push(forms, chunk));
-        let raw = self.raw.push(forms, chunk);
+        let sentinel = &self.sentinel;
+        let named = self.strings.as_mut().and_then(|strings| strings.push(sentinel, chunk));
+        let unbroken = self.unbroken.as_mut().is_some_and(|search| search.push_unbroken(sentinel, chunk));
+        let raw = self.raw.push(&sentinel.forms, chunk) || unbroken;
         let found = named.or_else(|| raw.then_some(WrittenBack { key: None }));
         self.found.clone_from(&found);
         found.map_or(Ok(()), Err)

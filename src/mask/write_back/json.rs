@@ -3,9 +3,8 @@
 //! Lexical only: brackets, strings, commas and colons are followed, nothing is checked. A body that is no JSON is refused
 //! by the API server; here it leads to a wrong name at worst, since the bytes as they are get searched as well.
 
-use super::WrittenBack;
-use super::search::Search;
-use crate::mask::literals::Literals;
+use super::search::TextSearch;
+use super::{Sentinel, WrittenBack};
 use crate::mask::path::push_key;
 
 /// Deeper places are named by the place that deep.
@@ -18,7 +17,7 @@ const MAX_KEY: usize = 128;
 #[derive(Debug)]
 pub(super) struct Strings {
     notation: Notation,
-    search: Search,
+    search: TextSearch,
     /// The objects and lists around, from the outside in.
     places: Vec<Place>,
     /// How many more there are than are kept.
@@ -72,7 +71,7 @@ impl Strings {
     fn new(notation: Notation) -> Self {
         Self {
             notation,
-            search: Search::default(),
+            search: TextSearch::default(),
             places: Vec::new(),
             deeper: 0,
             key: Vec::new(),
@@ -82,7 +81,7 @@ impl Strings {
     }
 
     /// Reads on; what is found, with its place.
-    pub(super) fn push(&mut self, forms: &Literals, chunk: &[u8]) -> Option<WrittenBack> {
+    pub(super) fn push(&mut self, sentinel: &Sentinel, chunk: &[u8]) -> Option<WrittenBack> {
         let mut rest = chunk;
         while let Some(first) = rest.first() {
             if self.notation == Notation::Undecided {
@@ -100,7 +99,7 @@ impl Strings {
             }
             let (used, found) = match self.state {
                 State::Between { key } => (self.between(rest, key), false),
-                State::Within { key } => self.within(forms, rest, key),
+                State::Within { key } => self.within(sentinel, rest, key),
             };
             if found {
                 return Some(WrittenBack { key: self.name() });
@@ -164,11 +163,11 @@ impl Strings {
     }
 
     /// Reads a string's next piece; how many bytes, and whether a form ended in it.
-    fn within(&mut self, forms: &Literals, bytes: &[u8], key: bool) -> (usize, bool) {
+    fn within(&mut self, sentinel: &Sentinel, bytes: &[u8], key: bool) -> (usize, bool) {
         let Some(first) = bytes.first() else { return (0, false) };
         if self.escape != Escape::None {
             let found = match self.unescape(*first) {
-                Some(char) => self.take(forms, char.encode_utf8(&mut [0; 4]).as_bytes(), key),
+                Some(char) => self.take(sentinel, char.encode_utf8(&mut [0; 4]).as_bytes(), key),
                 None => false,
             };
             return (1, found);
@@ -179,7 +178,7 @@ impl Strings {
         };
         let at = bytes.iter().position(stop);
         let piece = bytes.get(..at.unwrap_or(bytes.len())).unwrap_or_default();
-        if !piece.is_empty() && self.take(forms, piece, key) {
+        if !piece.is_empty() && self.take(sentinel, piece, key) {
             return (piece.len(), true);
         }
         let mut found = false;
@@ -188,11 +187,11 @@ impl Strings {
             Some(b'"') => self.end_string(key),
             Some(b'\n') => {
                 self.key.clear();
-                found = self.take(forms, b"\n", false);
+                found = self.take(sentinel, b"\n", false);
                 self.state = State::Within { key: true };
             }
             Some(b':') => {
-                found = self.take(forms, b":", false);
+                found = self.take(sentinel, b":", false);
                 self.state = State::Within { key: false };
             }
             _ => {}
@@ -208,12 +207,12 @@ impl Strings {
     }
 
     /// Takes a piece of a string's content.
-    fn take(&mut self, forms: &Literals, piece: &[u8], key: bool) -> bool {
+    fn take(&mut self, sentinel: &Sentinel, piece: &[u8], key: bool) -> bool {
         if key {
             let space = MAX_KEY.saturating_sub(self.key.len());
             self.key.extend_from_slice(piece.get(..space).unwrap_or(piece));
         }
-        self.search.push(forms, piece)
+        self.search.push(sentinel, piece)
     }
 
     /// Reads an escape's next byte; the character, where it is whole.

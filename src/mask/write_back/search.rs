@@ -1,6 +1,28 @@
 //! A search for texts in bytes that come in pieces.
 
+use super::Sentinel;
 use crate::mask::literals::Literals;
+
+/// Finds the replacement in a text that comes in pieces, also where the text is broken over lines: Go's base64 reads over
+/// line ends, and YAML folds them.
+#[derive(Debug, Default)]
+pub(super) struct TextSearch {
+    exact: Search,
+    unbroken: Search,
+}
+
+impl TextSearch {
+    /// Whether a form ends in the next piece.
+    pub(super) fn push(&mut self, sentinel: &Sentinel, piece: &[u8]) -> bool {
+        self.exact.push(&sentinel.forms, piece) || self.unbroken.push_unbroken(sentinel, piece)
+    }
+
+    /// Begins anew.
+    pub(super) fn clear(&mut self) {
+        self.exact.clear();
+        self.unbroken.clear();
+    }
+}
 
 /// Finds a text of a set in a stream, wherever it is cut.
 #[derive(Debug, Default)]
@@ -26,10 +48,20 @@ impl Search {
         found
     }
 
+    /// Whether a form without its white space ends in the next bytes without theirs.
+    pub(super) fn push_unbroken(&mut self, sentinel: &Sentinel, chunk: &[u8]) -> bool {
+        self.push(&sentinel.unbroken, &without_white_space(chunk))
+    }
+
     /// Begins anew.
     pub(super) fn clear(&mut self) {
         self.tail.clear();
     }
+}
+
+/// The bytes that are no ASCII white space.
+pub(super) fn without_white_space(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect()
 }
 
 fn holds(texts: &Literals, bytes: &[u8]) -> bool {

@@ -95,6 +95,32 @@ fn finds_masks_and_names_the_key() {
         ("YAML, escaped", Yaml, format!("stringData:\n  k: \"{yaml_escaped}\"\n"), Some("k")),
         ("YAML, list", Yaml, format!("- name: {MASK}"), Some("name")),
         ("YAML, block", Yaml, format!("data:\n  k: |\n    {base64}\n"), None),
+        (
+            "wrapped base64",
+            Json,
+            format!(r#"{{"data":{{"k":"{}\n{}\r\n"}}}}"#, &base64[..13], &base64[13..]),
+            Some("data.k"),
+        ),
+        (
+            "YAML, wrapped base64",
+            Yaml,
+            format!("data:\n  k: |\n    {}\n    {}\n", &base64[..13], &base64[13..]),
+            None,
+        ),
+        (
+            "YAML, folded",
+            Yaml,
+            "stringData:\n  k: >-\n    [masked\n    by\n    chaperone]\n".to_owned(),
+            None,
+        ),
+        ("YAML, folded quotes", Yaml, "stringData:\n  k: \"[masked by\n    chaperone]\"\n".to_owned(), None),
+        (
+            "YAML, escaped line end",
+            Yaml,
+            "stringData:\n  k: \"[mask\\\n    ed by chaperone]\"\n".to_owned(),
+            Some("k"),
+        ),
+        ("YAML, flow", Yaml, format!("{{data: {{k: {}\n  {}}}}}", &base64[..13], &base64[13..]), None),
         ("YAML that is JSON", Yaml, format!("\n {{\"data\":{{\"k\":\"{base64}\"}}}}"), Some("data.k")),
         ("bytes", Bytes, format!("k8s\0\x12\x15{MASK}\x1a"), None),
     ];
@@ -111,7 +137,7 @@ fn finds_masks_and_names_the_key() {
 fn passes_what_holds_none() {
     let cases = [
         r#"{"data":{"password":"aHVudGVyMg=="}}"#.to_owned(),
-        "[masked by chaperone ]".to_owned(),
+        "[masked by chaperones]".to_owned(),
         MASK[1..].to_owned(),
         format!("{{\"a\":\"{}\",\"b\":\"{}\"}}", &MASK[..10], &MASK[10..]),
         STANDARD.encode(&MASK[..20]),

@@ -67,9 +67,7 @@ fn in_base64(bytes: &[u8], forbidden: &[String], depth: usize) -> bool {
     let other = |byte: &u8| !byte.is_ascii_alphanumeric() && !b"+/-_=".contains(byte);
     bytes.split(other).filter(|run| run.len() >= 12).any(|run| {
         let alphabet = if run.iter().any(|byte| b"-_".contains(byte)) { &BASE64URL } else { &BASE64 };
-        (0..4).any(|start| {
-            alphabet.decode(&run[start..]).is_ok_and(|text| holds(&text, forbidden, depth))
-        })
+        (0..4).any(|start| alphabet.decode(&run[start..]).is_ok_and(|text| holds(&text, forbidden, depth)))
     })
 }
 

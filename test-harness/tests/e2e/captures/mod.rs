@@ -31,7 +31,9 @@ async fn captured_exchanges_in_pieces() {
             counts[kind as usize] += 1;
         }
         let [masked, withheld, refused, passed] = counts;
-        println!("{CUTS} times each: {masked} masked, {withheld} withheld, {refused} refused, {passed} passed");
+        println!(
+            "{CUTS} times each: {masked} masked, {withheld} withheld, {refused} refused, {passed} passed"
+        );
         let records = stage.collector.run(&["replay", "captures", "--all", "--bodies", "-o", "json"]).await?;
         let forbidden: Vec<String> = captures.iter().flat_map(|one| one.forbidden.clone()).collect();
         ensure!(!compare::leaks(records.as_bytes(), &forbidden), "a record holds a planted value");
@@ -49,7 +51,12 @@ enum Kind {
     Passed,
 }
 
-async fn check(stage: &Stage, client: &Client, capture: &Capture, random: &mut fastrand::Rng) -> Result<Kind> {
+async fn check(
+    stage: &Stage,
+    client: &Client,
+    capture: &Capture,
+    random: &mut fastrand::Rng,
+) -> Result<Kind> {
     let body = capture.body();
     if capture.expect == "refuse" {
         let before = stage.standin()?.log().len();
