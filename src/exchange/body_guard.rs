@@ -15,6 +15,8 @@ const MOST_INSPECTED: usize = 3 << 20;
 #[derive(Default)]
 pub(super) struct BodyGuards {
     content_type: String,
+    /// What to do about a mask in the body.
+    advice: &'static str,
     write_back: Option<WriteBackGuard>,
     /// The whole body, where a guard needs all of it.
     whole: Option<Vec<u8>>,
@@ -38,6 +40,11 @@ impl BodyGuards {
                 .then(|| WriteBackGuard::new(gateway.mask.sentinel.clone(), BodyFormat::of(&content_type))),
             whole: (json_patch || secret_type).then(Vec::new),
             content_type,
+            // What an update leaves out is deleted.
+            advice: match info.verb.as_str() {
+                "update" => "send a patch without it, or set the value itself",
+                _ => "leave it out, or set the value itself",
+            },
             json_patch,
             secret_type,
         }
@@ -57,7 +64,7 @@ impl BodyGuards {
     pub(super) fn push(&mut self, chunk: &[u8]) -> Result<(), Refusal> {
         if let Some(guard) = &mut self.write_back {
             guard.push(chunk).map_err(|found| {
-                let why = format!("{found}; leave it out, or set the value itself");
+                let why = format!("{found}; {}", self.advice);
                 Refusal::invalid("guard:mask-write-back", "maskWriteBack", &why)
             })?;
         }

@@ -109,8 +109,11 @@ impl Refusal {
     }
 
     /// 422: the body.
+    ///
+    /// Not with the reason `Invalid`: `kubectl apply --force` would answer that by deleting the object, and kubectl shows
+    /// no message of it.
     pub fn invalid(rule: &str, code: &'static str, why: &str) -> Self {
-        Self::new(Status::new(422, "Invalid", format!("chaperone: {why}")), rule, code)
+        Self::new(Status::new(422, "BadRequest", format!("chaperone: {why}")), rule, code)
     }
 
     /// 429, with `Retry-After`.

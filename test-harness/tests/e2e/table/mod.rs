@@ -311,14 +311,13 @@ impl<'a> Table<'a> {
         let says = body["code"] == code && body["kind"] == "Status" || head;
         ensure!(answer.status == code && says, "expected {code} {reason}, got {}", said(&answer));
         let word = match code {
-            400 => "BadRequest",
+            400 | 422 => "BadRequest",
             401 => "Unauthorized",
             403 => "Forbidden",
             405 => "MethodNotAllowed",
             406 => "NotAcceptable",
-            413 => "RequestEntityTooLarge",
             415 => "UnsupportedMediaType",
-            _ => "Invalid",
+            _ => "RequestEntityTooLarge",
         };
         ensure!(body["reason"] == word || head, "{} instead of {word}", body["reason"]);
         ensure!(answer.headers.contains_key("www-authenticate") == (code == 401), "the challenge is wrong");
