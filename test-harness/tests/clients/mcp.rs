@@ -1,0 +1,97 @@
+//! `kubernetes-mcp-server`, through which agents use Kubernetes: its tools, over standard input and output.
+
+use crate::agent::{Agent, Desk, Outcome, fetched};
+use crate::cluster::Cluster;
+use crate::lines::Conversation;
+use crate::table::{Row, refused, works};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+/// A session with the server.
+pub struct Mcp {
+    server: Conversation,
+    namespace: String,
+    calls: u64,
+    /// What the last call gave: an agent writes back what it read.
+    last: String,
+}
+
+impl Mcp {
+    /// Starts the server and the session.
+    pub async fn start(desk: Desk) -> Result<Option<Self>> {
+        let Some(program) = fetched("kubernetes-mcp-server") else { return Ok(None) };
+        let mut command = desk.command(program);
+        command
+            .args(["--toolsets", "core,config,helm", "--log-file"])
+            .arg(desk.folder.join("mcp.log"))
+            .args(["--log-level", "9"]);
+        let server = Conversation::start(command, &desk)?;
+        let mut mcp = Self { server, namespace: desk.name, calls: 0, last: String::new() };
+        let about = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "agent", "version": "1"}});
+        mcp.ask("initialize", about).await?;
+        mcp.server.say(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await?;
+        let tools = mcp.ask("tools/list", json!({})).await?;
+        ensure!(tools.to_string().contains("resources_create_or_update"), "no such tool: {tools}");
+        Ok(Some(mcp))
+    }
+
+    async fn ask(&mut self, method: &str, params: Value) -> Result<Value> {
+        self.calls += 1;
+        let asked = json!({"jsonrpc": "2.0", "id": self.calls, "method": method, "params": params});
+        self.server.say(&asked).await?;
+        loop {
+            let mut said = self.server.hear().await?;
+            if said["id"] == self.calls {
+                ensure!(said["error"].is_null(), "{}", said["error"]);
+                return Ok(said["result"].take());
+            }
+        }
+    }
+}
+
+impl Agent for Mcp {
+    async fn act(&mut self, row: &Row, _: &Cluster) -> Result<Outcome> {
+        let (tool, arguments) = row.command.split_once(' ').context("a tool and its arguments")?;
+        let mut arguments: Value = serde_json::from_str(&arguments.replace("$NS", &self.namespace))?;
+        if arguments["resource"] == "$LAST" {
+            arguments["resource"] = json!(self.last);
+        }
+        let result = self.ask("tools/call", json!({"name": tool, "arguments": arguments})).await?;
+        let contents = result["content"].as_array().context("no content")?;
+        let text: String = contents.iter().filter_map(|content| content["text"].as_str()).collect();
+        self.last.clone_from(&text);
+        let failed = result["isError"] == true;
+        let out = format!("{text}{}", result["structuredContent"]);
+        Ok(Outcome { code: i32::from(failed), out, err: String::new() })
+    }
+
+    async fn end(self) -> Result<()> {
+        self.server.end().await
+    }
+}
+
+/// Why masks are refused.
+const HELD: &str = "holds the text that stands for a masked value";
+/// What stands in for a value, in base64.
+const MASK: &str = "W21hc2tlZCBieSBjaGFwZXJvbmVd";
+
+/// What is asked of it.
+pub fn rows() -> Vec<Row> {
+    vec![
+        works("list", r#"resources_list {"apiVersion": "v1", "kind": "Secret", "namespace": "$NS"}"#, &["db", "helm.sh/release.v1"]),
+        works("list of all namespaces", r#"resources_list {"apiVersion": "v1", "kind": "Secret"}"#, &["db"]),
+        works("list by label", r#"resources_list {"apiVersion": "v1", "kind": "Secret", "namespace": "$NS", "labelSelector": "app=shop"}"#, &["db"]),
+        works("get", r#"resources_get {"apiVersion": "v1", "kind": "Secret", "namespace": "$NS", "name": "db"}"#, &[MASK, "team: payments"]),
+        refused("write back what was read", r#"resources_create_or_update {"resource": "$LAST"}"#, &["data['key.bin']", HELD]),
+        works("get a certificate", r#"resources_get {"apiVersion": "v1", "kind": "Secret", "namespace": "$NS", "name": "tls"}"#, &["tls.key", MASK]),
+        works("label", r#"resources_create_or_update {"resource": "{apiVersion: v1, kind: Secret, metadata: {name: labelled, namespace: $NS, labels: {tier: gold}}}"}"#, &["tier: gold", MASK]),
+        works("write a new value", r#"resources_create_or_update {"resource": "{apiVersion: v1, kind: Secret, metadata: {name: rotated, namespace: $NS}, stringData: {password: first}}"}"#, &[MASK]).leaves("rotated", "password", "first"),
+        works("create", r#"resources_create_or_update {"resource": "{apiVersion: v1, kind: Secret, metadata: {name: own, namespace: $NS}, stringData: {color: blue}}"}"#, &[MASK]).leaves("own", "color", "blue"),
+        refused("create from a mask", r#"resources_create_or_update {"resource": "{apiVersion: v1, kind: Secret, metadata: {name: copy, namespace: $NS}, stringData: {color: '[masked by chaperone]'}}"}"#, &["color", HELD]).removes("copy"),
+        refused("copy a mask into a ConfigMap", r#"resources_create_or_update {"resource": "{apiVersion: v1, kind: ConfigMap, metadata: {name: copy, namespace: $NS}, data: {color: '[masked by chaperone]'}}"}"#, &["color", HELD]),
+        works("delete", r#"resources_delete {"apiVersion": "v1", "kind": "Secret", "namespace": "$NS", "name": "own"}"#, &["deleted successfully"]).removes("own"),
+        works("its own configuration", r#"configuration_view {}"#, &["current-context"]),
+        // Helm passes over releases that it cannot read.
+        works("helm list finds none", r#"helm_list {"namespace": "$NS"}"#, &["No Helm releases found"]),
+    ]
+}
