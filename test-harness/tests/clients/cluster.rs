@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use chaperone_test_harness::client::Client;
 use chaperone_test_harness::pki::Authority;
 use hyper::Method;
+use hyper::body::Bytes;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
@@ -16,7 +17,11 @@ pub struct Cluster {
     namespace: String,
     needles: Vec<String>,
     before: Map<String, Value>,
+    bytes: Vec<Bytes>,
 }
+
+/// As etcd holds objects.
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// Secrets that no row may write to: not even their resource versions change.
 const UNTOUCHED: [&str; 5] = ["db", "tls", "registry", "login", "sh.helm.release.v1.web.v1"];
@@ -67,16 +72,22 @@ impl Cluster {
                 "rotated",
                 json!({"password": data(&secret(value())), "username": data(&secret(value()))}),
             ),
+            opaque(
+                "dropped",
+                json!({"password": data(&secret(value())), "username": data(&secret(value()))}),
+            ),
             opaque("forced-replace", json!({"password": data(&secret(value()))})),
             opaque("forced-apply", json!({"password": data(&secret(value()))})),
         ];
         let needles = values.iter().flat_map(|value| forms(value)).collect();
-        let mut cluster = Self { direct, namespace: namespace.to_owned(), needles, before: Map::new() };
+        let mut cluster =
+            Self { direct, namespace: namespace.to_owned(), needles, before: Map::new(), bytes: Vec::new() };
         cluster.create("/api/v1/namespaces", &json!({"metadata": {"name": namespace}})).await?;
         for secret in &secrets {
             cluster.create(&format!("/api/v1/namespaces/{namespace}/secrets"), secret).await?;
         }
         cluster.before = cluster.secrets().await?;
+        cluster.bytes = cluster.bytes_now().await?;
         Ok(cluster)
     }
 
@@ -93,6 +104,21 @@ impl Cluster {
         let items = list["items"].as_array_mut().map(std::mem::take).context("no list of Secrets")?;
         let named = |item: Value| Some((item["metadata"]["name"].as_str()?.to_owned(), item));
         Ok(items.into_iter().filter_map(named).collect())
+    }
+
+    async fn bytes_now(&self) -> Result<Vec<Bytes>> {
+        let mut bytes = Vec::new();
+        for name in UNTOUCHED {
+            let path = format!("/api/v1/namespaces/{}/secrets/{name}", self.namespace);
+            bytes.push(self.direct.get_as(&path, PROTOBUF).await?.body);
+        }
+        Ok(bytes)
+    }
+
+    /// The Secrets that nothing may write to are the same bytes.
+    pub async fn untouched_bytes(&self) -> Result<()> {
+        ensure!(self.bytes_now().await? == self.bytes, "the bytes of a Secret have changed");
+        Ok(())
     }
 
     /// The Secrets are what they were. Says which field is not, and never what it holds.
@@ -122,6 +148,14 @@ impl Cluster {
             held["data"][key] == STANDARD.encode(value),
             "Secret {secret} does not hold {value:?} as {key}"
         );
+        Ok(())
+    }
+
+    /// A Secret does not have this key.
+    pub async fn lacks(&self, secret: &str, key: &str) -> Result<()> {
+        let secrets = self.secrets().await?;
+        let held = secrets.get(secret).with_context(|| format!("no Secret {secret}"))?;
+        ensure!(held["data"].get(key).is_none(), "Secret {secret} has a {key}");
         Ok(())
     }
 

@@ -45,15 +45,16 @@ fn skipped(what: &str) {
 
 async fn all(assets: Assets) -> Result<()> {
     let stage = Stage::builder(ApiKind::Kube(assets)).concurrency(2).start().await?;
-    let (new, old, python, mcp) = tokio::join!(
+    let (new, old, python, mcp, yaml) = tokio::join!(
         client(&stage, "kubectl-1-37", kubectl::new, kubectl::rows_1_37()),
         client(&stage, "kubectl-1-20", kubectl::old, kubectl::rows_1_20()),
         client(&stage, "python", python::Python::start, python::rows()),
         client(&stage, "mcp", mcp::Mcp::start, mcp::rows()),
+        client(&stage, "mcp-yaml", mcp::Mcp::start_with_yaml, mcp::rows_with_yaml()),
     );
     let mut wrong = Vec::new();
     let mut clusters = Vec::new();
-    for outcome in [new, old, python, mcp] {
+    for outcome in [new, old, python, mcp, yaml] {
         match outcome {
             Ok(Some((failures, cluster))) => {
                 wrong.extend(failures);
@@ -88,6 +89,9 @@ async fn client<A: Agent>(
     let cluster = Cluster::seed(stage.direct()?, name).await?;
     let mut wrong = table::run(name, &mut agent, &cluster, &rows).await;
     agent.end().await?;
+    if let Err(error) = cluster.untouched_bytes().await {
+        wrong.push(format!("{name}: {error:#}"));
+    }
     if let Err(error) = cluster.no_value_in_folder(&folder) {
         wrong.push(format!("{name}: {error:#}"));
     }

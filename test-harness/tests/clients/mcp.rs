@@ -3,7 +3,7 @@
 use crate::agent::{Agent, Desk, Outcome, fetched};
 use crate::cluster::Cluster;
 use crate::lines::Conversation;
-use crate::table::{Row, refused, works};
+use crate::table::{HELD, MASK, Row, refused, works};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
@@ -17,14 +17,24 @@ pub struct Mcp {
 }
 
 impl Mcp {
-    /// Starts the server and the session.
+    /// As it is by default: lists are tables.
     pub async fn start(desk: Desk) -> Result<Option<Self>> {
+        Self::start_with(desk, "table").await
+    }
+
+    /// Lists are YAML.
+    pub async fn start_with_yaml(desk: Desk) -> Result<Option<Self>> {
+        Self::start_with(desk, "yaml").await
+    }
+
+    /// Starts the server and the session.
+    async fn start_with(desk: Desk, lists: &str) -> Result<Option<Self>> {
         let Some(program) = fetched("kubernetes-mcp-server") else { return Ok(None) };
         let mut command = desk.command(program);
         command
             .args(["--toolsets", "core,config,helm", "--log-file"])
             .arg(desk.folder.join("mcp.log"))
-            .args(["--log-level", "9"]);
+            .args(["--log-level", "9", "--list-output", lists]);
         let server = Conversation::start(command, &desk)?;
         let mut mcp = Self { server, namespace: desk.name, calls: 0, last: String::new() };
         let about = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "agent", "version": "1"}});
@@ -70,11 +80,6 @@ impl Agent for Mcp {
     }
 }
 
-/// Why masks are refused.
-const HELD: &str = "holds the text that stands for a masked value";
-/// What stands in for a value, in base64.
-const MASK: &str = "W21hc2tlZCBieSBjaGFwZXJvbmVd";
-
 /// What is asked of it.
 pub fn rows() -> Vec<Row> {
     vec![
@@ -93,5 +98,37 @@ pub fn rows() -> Vec<Row> {
         works("its own configuration", r#"configuration_view {}"#, &["current-context"]),
         // Helm passes over releases that it cannot read.
         works("helm list finds none", r#"helm_list {"namespace": "$NS"}"#, &["No Helm releases found"]),
+        refused("helm uninstall", r#"helm_uninstall {"name": "web", "namespace": "$NS"}"#, &["web"]),
+    ]
+}
+
+/// What is asked of it where it lists in YAML.
+pub fn rows_with_yaml() -> Vec<Row> {
+    vec![
+        works(
+            "list",
+            r#"resources_list {"apiVersion": "v1", "kind": "Secret", "namespace": "$NS"}"#,
+            &["tls.key", MASK],
+        ),
+        works(
+            "list of all namespaces",
+            r#"resources_list {"apiVersion": "v1", "kind": "Secret"}"#,
+            &["tls.key", MASK],
+        ),
+        works(
+            "list by field",
+            r#"resources_list {"apiVersion": "v1", "kind": "Secret", "namespace": "$NS", "fieldSelector": "metadata.name=labelled"}"#,
+            &[MASK],
+        ),
+        works(
+            "get",
+            r#"resources_get {"apiVersion": "v1", "kind": "Secret", "namespace": "$NS", "name": "registry"}"#,
+            &[".dockerconfigjson", MASK],
+        ),
+        refused(
+            "write back what was read",
+            r#"resources_create_or_update {"resource": "$LAST"}"#,
+            &["data['.dockerconfigjson']", HELD],
+        ),
     ]
 }

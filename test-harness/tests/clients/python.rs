@@ -3,7 +3,7 @@
 use crate::agent::{Agent, Desk, Outcome};
 use crate::cluster::Cluster;
 use crate::lines::Conversation;
-use crate::table::{Row, refused, works};
+use crate::table::{HELD, MASK, Row, refused, works};
 use anyhow::Result;
 use chaperone_test_harness::process::{fetched, repository};
 use serde_json::json;
@@ -46,11 +46,6 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-/// Why masks are refused.
-const HELD: &str = "holds the text that stands for a masked value";
-/// What stands in for a value, in base64.
-const MASK: &str = "W21hc2tlZCBieSBjaGFwZXJvbmVd";
-
 fn reading() -> Vec<Row> {
     vec![
         works(
@@ -91,6 +86,7 @@ fn writing() -> Vec<Row> {
         works("JSON Patch of labels", "print(v1.patch_namespaced_secret('labelled', NS, [{'op': 'add', 'path': '/metadata/labels/how', 'value': 'json'}]))", &["'how': 'json'"]),
         works("dynamic patch of labels", "print(secrets.patch(name='labelled', namespace=NS, body={'metadata': {'labels': {'how': 'merge'}}}, content_type='application/merge-patch+json'))", &["merge", MASK]),
         works("dynamic server-side apply of labels", "print(secrets.server_side_apply(name='labelled', namespace=NS, body={'apiVersion': 'v1', 'kind': 'Secret', 'metadata': {'name': 'labelled', 'labels': {'how': 'apply'}}}, field_manager='script', force_conflicts=True))", &["apply", MASK]),
+        works("read, drop the data, patch", "read = v1.read_namespaced_secret('labelled', NS)\nread.data = None\nread.metadata.labels['tier'] = 'silver'\nprint(v1.patch_namespaced_secret('labelled', NS, read))", &["'tier': 'silver'", MASK]),
         works("patch of a new value", "v1.patch_namespaced_secret('rotated', NS, {'stringData': {'password': 'first'}})", &[]).leaves("rotated", "password", "first"),
         works("create", "print(v1.create_namespaced_secret(NS, client.V1Secret(metadata=client.V1ObjectMeta(name='own', labels={'mine': 'yes'}), string_data={'color': 'blue'})))", &[MASK]).leaves("own", "color", "blue"),
         works("create from a dict", "utils.create_from_dict(v1.api_client, {'apiVersion': 'v1', 'kind': 'Secret', 'metadata': {'name': 'made', 'labels': {'mine': 'yes'}}, 'stringData': {'color': 'red'}}, namespace=NS)", &[]).leaves("made", "color", "red"),

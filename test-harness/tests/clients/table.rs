@@ -5,6 +5,11 @@ use crate::cluster::Cluster;
 use anyhow::{Result, ensure};
 use std::time::Instant;
 
+/// What stands in for a value, in base64.
+pub const MASK: &str = "W21hc2tlZCBieSBjaGFwZXJvbmVd";
+/// Why masks are refused.
+pub const HELD: &str = "holds the text that stands for a masked value";
+
 /// What a client does, and what must come of it.
 pub struct Row {
     /// What a person would call it.
@@ -39,6 +44,8 @@ pub enum Leaves {
     Nothing,
     /// A Secret with this value of a key.
     Value(&'static str, &'static str, &'static str),
+    /// A Secret without this key.
+    NoKey(&'static str, &'static str),
     /// No such Secret.
     Gone(&'static str),
 }
@@ -69,6 +76,11 @@ impl Row {
         Self { leaves: Leaves::Value(secret, key, value), ..self }
     }
 
+    /// And the Secret lacks a key.
+    pub fn drops(self, secret: &'static str, key: &'static str) -> Self {
+        Self { leaves: Leaves::NoKey(secret, key), ..self }
+    }
+
     /// And the Secret is gone.
     pub fn removes(self, secret: &'static str) -> Self {
         Self { leaves: Leaves::Gone(secret), ..self }
@@ -91,6 +103,7 @@ impl Row {
         match self.leaves {
             Leaves::Nothing => Ok(()),
             Leaves::Value(secret, key, value) => cluster.holds(secret, key, value).await,
+            Leaves::NoKey(secret, key) => cluster.lacks(secret, key).await,
             Leaves::Gone(secret) => cluster.gone(secret).await,
         }
     }
