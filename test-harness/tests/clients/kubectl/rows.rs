@@ -51,14 +51,19 @@ pub fn rows_1_37() -> Vec<Row> {
     rows
 }
 
-/// kubectl 1.20 does not print the message of a Status whose reason is `Invalid`, but for two commands.
+/// kubectl 1.20 does not print the message of a Status whose reason is `Invalid`, but for `apply --force` and in its log.
 pub fn rows_1_20() -> Vec<Row> {
     let mut rows = rows();
     for row in rows.iter_mut().filter(|row| row.shows.contains(&HELD) || row.shows.contains(&ALLOWED)) {
-        if row.name != "apply --force of the mask" {
+        if row.name != "apply --force" {
             row.shows = &["The request is invalid"];
         }
     }
+    rows.push(refused(
+        "replace, with what is logged",
+        "kubectl get secret db -o yaml | kubectl replace -v=8 -f -",
+        &["data['key.bin']", HELD],
+    ));
     rows
 }
 
@@ -328,7 +333,7 @@ fn writing_masks_back() -> Vec<Row> {
         )
         .removes("forced-replace"),
         refused(
-            "apply --force of the mask",
+            "apply --force",
             "kubectl get secret forced-apply -o yaml | kubectl apply --force -f -",
             &["data.password", HELD],
         )
