@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+import textwrap
 import traceback
 
 from kubernetes import client, config, utils, watch
@@ -16,15 +17,13 @@ config.load_kube_config()
 NS = os.environ["NS"]
 v1 = client.CoreV1Api()
 secrets = DynamicClient(v1.api_client).resources.get(api_version="v1", kind="Secret")
-scope = {
-    "NS": NS, "client": client, "json": json, "secrets": secrets, "utils": utils, "v1": v1, "watch": watch,
-}
+scope = {"NS": NS, "client": client, "secrets": secrets, "utils": utils, "v1": v1, "watch": watch}
 
 for line in sys.stdin:
     out, err, code = io.StringIO(), "", 0
     try:
         with contextlib.redirect_stdout(out):
-            exec(json.loads(line), scope)
+            exec(textwrap.dedent(json.loads(line)), scope)
     except Exception:
         code, err = 1, traceback.format_exc()
     print(json.dumps({"code": code, "out": out.getvalue(), "err": err}), flush=True)

@@ -61,11 +61,16 @@ impl Mcp {
 
 impl Agent for Mcp {
     async fn act(&mut self, row: &Row, _: &Cluster) -> Result<Outcome> {
-        let (tool, arguments) = row.command.split_once(' ').context("a tool and its arguments")?;
-        let mut arguments: Value = serde_json::from_str(&arguments.replace("$NS", &self.namespace))?;
-        if arguments["resource"] == "$LAST" {
-            arguments["resource"] = json!(self.last);
-        }
+        let (tool, asked) = row.command.split_once(' ').context("a tool and what is asked of it")?;
+        let asked = asked
+            .replace("$SECRETS", r#""apiVersion": "v1", "kind": "Secret", "namespace": "$NS""#)
+            .replace("$HEAD", "apiVersion: v1, kind: Secret")
+            .replace("$NS", &self.namespace)
+            .replace("$LAST", &self.last);
+        let arguments = match tool {
+            "resources_create_or_update" => json!({"resource": asked}),
+            _ => serde_json::from_str(&asked)?,
+        };
         let result = self.ask("tools/call", json!({"name": tool, "arguments": arguments})).await?;
         let contents = result["content"].as_array().context("no content")?;
         let text: String = contents.iter().filter_map(|content| content["text"].as_str()).collect();
@@ -80,36 +85,63 @@ impl Agent for Mcp {
     }
 }
 
-/// What is asked of it.
+/// What is asked of it. `resources_create_or_update` is followed by the resource; `$LAST` is what was read last.
 pub fn rows() -> Vec<Row> {
     vec![
-        works("list", r#"resources_list {"apiVersion": "v1", "kind": "Secret", "namespace": "$NS"}"#, &["db", "helm.sh/release.v1"]),
-        works("list of all namespaces", r#"resources_list {"apiVersion": "v1", "kind": "Secret"}"#, &["db"]),
-        works("list by label", r#"resources_list {"apiVersion": "v1", "kind": "Secret", "namespace": "$NS", "labelSelector": "app=shop"}"#, &["db"]),
-        works("get", r#"resources_get {"apiVersion": "v1", "kind": "Secret", "namespace": "$NS", "name": "db"}"#, &[MASK, "team: payments"]),
-        refused("write back what was read", r#"resources_create_or_update {"resource": "$LAST"}"#, &["data['key.bin']", HELD]),
-        works("get a certificate", r#"resources_get {"apiVersion": "v1", "kind": "Secret", "namespace": "$NS", "name": "tls"}"#, &["tls.key", MASK]),
-        works("label", r#"resources_create_or_update {"resource": "{apiVersion: v1, kind: Secret, metadata: {name: labelled, namespace: $NS, labels: {tier: gold}}}"}"#, &["tier: gold", MASK]),
-        works("write a new value", r#"resources_create_or_update {"resource": "{apiVersion: v1, kind: Secret, metadata: {name: rotated, namespace: $NS}, stringData: {password: first}}"}"#, &[MASK]).leaves("rotated", "password", "first"),
-        works("create", r#"resources_create_or_update {"resource": "{apiVersion: v1, kind: Secret, metadata: {name: own, namespace: $NS}, stringData: {color: blue}}"}"#, &[MASK]).leaves("own", "color", "blue"),
-        refused("create from a mask", r#"resources_create_or_update {"resource": "{apiVersion: v1, kind: Secret, metadata: {name: copy, namespace: $NS}, stringData: {color: '[masked by chaperone]'}}"}"#, &["color", HELD]).removes("copy"),
-        refused("copy a mask into a ConfigMap", r#"resources_create_or_update {"resource": "{apiVersion: v1, kind: ConfigMap, metadata: {name: copy, namespace: $NS}, data: {color: '[masked by chaperone]'}}"}"#, &["color", HELD]),
-        works("delete", r#"resources_delete {"apiVersion": "v1", "kind": "Secret", "namespace": "$NS", "name": "own"}"#, &["deleted successfully"]).removes("own"),
-        works("its own configuration", r#"configuration_view {}"#, &["current-context"]),
-        // Helm passes over releases that it cannot read.
+        works("list", "resources_list {$SECRETS}", &["db", "helm.sh/release.v1"]),
+        works(
+            "list of all namespaces",
+            r#"resources_list {"apiVersion": "v1", "kind": "Secret"}"#,
+            &["db", "mcp"],
+        ),
+        works("list by label", r#"resources_list {$SECRETS, "labelSelector": "app=shop"}"#, &["db"]),
+        works("get", r#"resources_get {$SECRETS, "name": "db"}"#, &[MASK, "team: payments"]),
+        refused(
+            "write back what was read",
+            "resources_create_or_update $LAST",
+            &["data['key.bin']", HELD],
+        ),
+        works(
+            "label",
+            "resources_create_or_update {$HEAD, metadata: {name: labelled, namespace: $NS, labels: {tier: gold}}}",
+            &["tier: gold", MASK],
+        ),
+        works(
+            "write a value",
+            "resources_create_or_update {$HEAD, metadata: {name: rotated, namespace: $NS}, stringData: {password: first}}",
+            &[MASK],
+        )
+        .leaves("rotated", "password", "first"),
+        works(
+            "create",
+            "resources_create_or_update {$HEAD, metadata: {name: own, namespace: $NS}, stringData: {color: blue}}",
+            &[MASK],
+        )
+        .leaves("own", "color", "blue"),
+        refused(
+            "create from a mask",
+            "resources_create_or_update {$HEAD, metadata: {name: copy, namespace: $NS}, stringData: {color: '[masked by chaperone]'}}",
+            &["stringData.color", HELD],
+        )
+        .removes("copy"),
+        refused(
+            "copy a mask into a ConfigMap",
+            "resources_create_or_update {apiVersion: v1, kind: ConfigMap, metadata: {name: copy, namespace: $NS}, data: {color: '[masked by chaperone]'}}",
+            &["data.color", HELD],
+        ),
+        works("delete", r#"resources_delete {$SECRETS, "name": "own"}"#, &["deleted successfully"])
+            .removes("own"),
+        works("its own configuration", "configuration_view {}", &["current-context"]),
+        // Helm passes over releases that it cannot read, and does not remove them.
         works("helm list finds none", r#"helm_list {"namespace": "$NS"}"#, &["No Helm releases found"]),
-        refused("helm uninstall", r#"helm_uninstall {"name": "web", "namespace": "$NS"}"#, &["web"]),
+        refused("helm uninstall", r#"helm_uninstall {"name": "web", "namespace": "$NS"}"#, &["no release provided"]),
     ]
 }
 
 /// What is asked of it where it lists in YAML.
 pub fn rows_with_yaml() -> Vec<Row> {
     vec![
-        works(
-            "list",
-            r#"resources_list {"apiVersion": "v1", "kind": "Secret", "namespace": "$NS"}"#,
-            &["tls.key", MASK],
-        ),
+        works("list", "resources_list {$SECRETS}", &["tls.key", MASK]),
         works(
             "list of all namespaces",
             r#"resources_list {"apiVersion": "v1", "kind": "Secret"}"#,
@@ -117,17 +149,13 @@ pub fn rows_with_yaml() -> Vec<Row> {
         ),
         works(
             "list by field",
-            r#"resources_list {"apiVersion": "v1", "kind": "Secret", "namespace": "$NS", "fieldSelector": "metadata.name=labelled"}"#,
+            r#"resources_list {$SECRETS, "fieldSelector": "metadata.name=labelled"}"#,
             &[MASK],
         ),
-        works(
-            "get",
-            r#"resources_get {"apiVersion": "v1", "kind": "Secret", "namespace": "$NS", "name": "registry"}"#,
-            &[".dockerconfigjson", MASK],
-        ),
+        works("get", r#"resources_get {$SECRETS, "name": "registry"}"#, &[".dockerconfigjson", MASK]),
         refused(
             "write back what was read",
-            r#"resources_create_or_update {"resource": "$LAST"}"#,
+            "resources_create_or_update $LAST",
             &["data['.dockerconfigjson']", HELD],
         ),
     ]

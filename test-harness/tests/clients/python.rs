@@ -62,19 +62,28 @@ fn reading() -> Vec<Row> {
         works("list of all namespaces", "print(v1.list_secret_for_all_namespaces())", &["'db'", MASK]),
         works(
             "list in pages",
-            "first = v1.list_namespaced_secret(NS, limit=2)\nprint(v1.list_namespaced_secret(NS, limit=50, _continue=first.metadata._continue))",
+            "
+            first = v1.list_namespaced_secret(NS, limit=2)
+            print(v1.list_namespaced_secret(NS, limit=50, _continue=first.metadata._continue))
+            ",
             &["'watched'", MASK],
         ),
         works(
             "watch",
-            "for event in watch.Watch().stream(v1.list_namespaced_secret, NS, timeout_seconds=1): print(event['type'], event['raw_object'])",
+            "
+            for event in watch.Watch().stream(v1.list_namespaced_secret, NS, timeout_seconds=1):
+                print(event['type'], event['raw_object'])
+            ",
             &["ADDED", MASK],
         ),
         works("dynamic get", "print(secrets.get(name='db', namespace=NS))", &[MASK]),
         works("dynamic list", "print(secrets.get(namespace=NS))", &["tls.key", MASK]),
         works(
             "dynamic watch",
-            "for event in secrets.watch(namespace=NS, timeout=1): print(event['type'], event['raw_object'])",
+            "
+            for event in secrets.watch(namespace=NS, timeout=1):
+                print(event['type'], event['raw_object'])
+            ",
             &["ADDED", MASK],
         ),
     ]
@@ -82,27 +91,142 @@ fn reading() -> Vec<Row> {
 
 fn writing() -> Vec<Row> {
     vec![
-        works("patch of labels", "print(v1.patch_namespaced_secret('labelled', NS, {'metadata': {'labels': {'tier': 'gold'}}}))", &["'tier': 'gold'", MASK]),
-        works("JSON Patch of labels", "print(v1.patch_namespaced_secret('labelled', NS, [{'op': 'add', 'path': '/metadata/labels/how', 'value': 'json'}]))", &["'how': 'json'"]),
-        works("dynamic patch of labels", "print(secrets.patch(name='labelled', namespace=NS, body={'metadata': {'labels': {'how': 'merge'}}}, content_type='application/merge-patch+json'))", &["merge", MASK]),
-        works("dynamic server-side apply of labels", "print(secrets.server_side_apply(name='labelled', namespace=NS, body={'apiVersion': 'v1', 'kind': 'Secret', 'metadata': {'name': 'labelled', 'labels': {'how': 'apply'}}}, field_manager='script', force_conflicts=True))", &["apply", MASK]),
-        works("read, drop the data, patch", "read = v1.read_namespaced_secret('labelled', NS)\nread.data = None\nread.metadata.labels['tier'] = 'silver'\nprint(v1.patch_namespaced_secret('labelled', NS, read))", &["'tier': 'silver'", MASK]),
-        works("patch of a new value", "v1.patch_namespaced_secret('rotated', NS, {'stringData': {'password': 'first'}})", &[]).leaves("rotated", "password", "first"),
-        works("create", "print(v1.create_namespaced_secret(NS, client.V1Secret(metadata=client.V1ObjectMeta(name='own', labels={'mine': 'yes'}), string_data={'color': 'blue'})))", &[MASK]).leaves("own", "color", "blue"),
-        works("create from a dict", "utils.create_from_dict(v1.api_client, {'apiVersion': 'v1', 'kind': 'Secret', 'metadata': {'name': 'made', 'labels': {'mine': 'yes'}}, 'stringData': {'color': 'red'}}, namespace=NS)", &[]).leaves("made", "color", "red"),
-        works("replace with own values", "print(v1.replace_namespaced_secret('own', NS, client.V1Secret(metadata=client.V1ObjectMeta(name='own', labels={'mine': 'yes'}), string_data={'color': 'green'})))", &[MASK]).leaves("own", "color", "green"),
+        works(
+            "patch of labels",
+            "print(v1.patch_namespaced_secret('labelled', NS, {'metadata': {'labels': {'tier': 'gold'}}}))",
+            &["'tier': 'gold'", MASK],
+        ),
+        works(
+            "JSON Patch of labels",
+            "
+            patch = [{'op': 'add', 'path': '/metadata/labels/how', 'value': 'json'}]
+            print(v1.patch_namespaced_secret('labelled', NS, patch))
+            ",
+            &["'how': 'json'", MASK],
+        ),
+        works(
+            "dynamic patch of labels",
+            "
+            patch = {'metadata': {'labels': {'how': 'merge'}}}
+            content_type = 'application/merge-patch+json'
+            print(secrets.patch(name='labelled', namespace=NS, body=patch, content_type=content_type))
+            ",
+            &["merge", MASK],
+        ),
+        works(
+            "dynamic server-side apply of labels",
+            "
+            labels = {'apiVersion': 'v1', 'kind': 'Secret', 'metadata': {'name': 'labelled', 'labels': {'how': 'apply'}}}
+            print(secrets.server_side_apply(name='labelled', namespace=NS, body=labels, field_manager='me', force_conflicts=True))
+            ",
+            &["apply", MASK],
+        ),
+        works(
+            "read, drop the data, patch",
+            "
+            read = v1.read_namespaced_secret('labelled', NS)
+            read.data = None
+            read.metadata.labels['tier'] = 'silver'
+            print(v1.patch_namespaced_secret('labelled', NS, read))
+            ",
+            &["'tier': 'silver'", MASK],
+        ),
+        works(
+            "patch of a value",
+            "v1.patch_namespaced_secret('rotated', NS, {'stringData': {'password': 'first'}})",
+            &[],
+        )
+        .leaves("rotated", "password", "first"),
+        works(
+            "create",
+            "
+            meta = client.V1ObjectMeta(name='own', labels={'mine': 'yes'})
+            print(v1.create_namespaced_secret(NS, client.V1Secret(metadata=meta, string_data={'color': 'blue'})))
+            ",
+            &[MASK],
+        )
+        .leaves("own", "color", "blue"),
+        works(
+            "create from a dict",
+            "
+            meta = {'name': 'made', 'labels': {'mine': 'yes'}}
+            made = {'apiVersion': 'v1', 'kind': 'Secret', 'metadata': meta, 'stringData': {'color': 'red'}}
+            utils.create_from_dict(v1.api_client, made, namespace=NS)
+            ",
+            &[],
+        )
+        .leaves("made", "color", "red"),
+        works(
+            "replace with a value",
+            "
+            meta = client.V1ObjectMeta(name='own', labels={'mine': 'yes'})
+            own = client.V1Secret(metadata=meta, string_data={'color': 'green'})
+            print(v1.replace_namespaced_secret('own', NS, own))
+            ",
+            &[MASK],
+        )
+        .leaves("own", "color", "green"),
         works("delete", "print(v1.delete_namespaced_secret('own', NS))", &["Success"]).removes("own"),
-        works("delete by label", "print(v1.delete_collection_namespaced_secret(NS, label_selector='mine=yes'))", &[]).removes("made"),
+        works(
+            "delete by label",
+            "print(v1.delete_collection_namespaced_secret(NS, label_selector='mine=yes'))",
+            &[],
+        )
+        .removes("made"),
     ]
 }
 
 fn writing_masks_back() -> Vec<Row> {
     vec![
-        refused("read, then replace", "read = v1.read_namespaced_secret('db', NS)\nread.metadata.labels['tier'] = 'gold'\nv1.replace_namespaced_secret('db', NS, read)", &["422", HELD]),
-        refused("read, then patch with all of it", "read = v1.read_namespaced_secret('db', NS)\nread.metadata.labels['tier'] = 'gold'\nv1.patch_namespaced_secret('db', NS, read)", &["422", HELD]),
-        refused("dynamic read, then replace", "read = secrets.get(name='db', namespace=NS)\nsecrets.replace(body=read.to_dict(), namespace=NS)", &["422", HELD]),
-        refused("dynamic server-side apply of the mask", "secrets.server_side_apply(name='db', namespace=NS, body={'apiVersion': 'v1', 'kind': 'Secret', 'metadata': {'name': 'db'}, 'data': secrets.get(name='db', namespace=NS).to_dict()['data']}, field_manager='script', force_conflicts=True)", &["422", HELD]),
-        refused("create a copy", "v1.create_namespaced_secret(NS, client.V1Secret(metadata=client.V1ObjectMeta(name='copy'), data=v1.read_namespaced_secret('db', NS).data))", &["422", HELD]).removes("copy"),
-        refused("JSON Patch test", "v1.patch_namespaced_secret('db', NS, [{'op': 'test', 'path': '/data/password', 'value': 'YQ=='}])", &["422", "test"]),
+        refused(
+            "read, then replace",
+            "
+            read = v1.read_namespaced_secret('db', NS)
+            read.metadata.labels['tier'] = 'gold'
+            v1.replace_namespaced_secret('db', NS, read)
+            ",
+            &["(422)", HELD],
+        ),
+        refused(
+            "read, then patch with all of it",
+            "
+            read = v1.read_namespaced_secret('db', NS)
+            read.metadata.labels['tier'] = 'gold'
+            v1.patch_namespaced_secret('db', NS, read)
+            ",
+            &["(422)", HELD],
+        ),
+        refused(
+            "dynamic read, then replace",
+            "
+            read = secrets.get(name='db', namespace=NS)
+            secrets.replace(body=read.to_dict(), namespace=NS)
+            ",
+            &["(422)", HELD],
+        ),
+        refused(
+            "dynamic server-side apply",
+            "
+            read = secrets.get(name='db', namespace=NS).to_dict()
+            read = {'apiVersion': 'v1', 'kind': 'Secret', 'metadata': {'name': 'db'}, 'data': read['data']}
+            secrets.server_side_apply(name='db', namespace=NS, body=read, field_manager='me', force_conflicts=True)
+            ",
+            &["(422)", "data['key.bin']", HELD],
+        ),
+        refused(
+            "copy of a Secret",
+            "
+            read = v1.read_namespaced_secret('db', NS)
+            copy = client.V1Secret(metadata=client.V1ObjectMeta(name='copy'), data=read.data)
+            v1.create_namespaced_secret(NS, copy)
+            ",
+            &["(422)", "data['key.bin']", HELD],
+        )
+        .removes("copy"),
+        refused(
+            "JSON Patch test",
+            "v1.patch_namespaced_secret('db', NS, [{'op': 'test', 'path': '/data/password', 'value': 'YQ=='}])",
+            &["(422)", "only add, remove and replace are allowed"],
+        ),
     ]
 }
