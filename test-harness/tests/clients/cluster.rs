@@ -26,7 +26,7 @@ const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 /// Secrets that no row may write to: not even their resource versions change.
 const UNTOUCHED: [&str; 5] = ["db", "tls", "registry", "login", "sh.helm.release.v1.web.v1"];
 /// Secrets whose labels and annotations are written to: their values stay.
-const LABELLED: [&str; 2] = ["labelled", "watched"];
+const LABELLED: [&str; 3] = ["labelled", "watched", "forced-apply"];
 
 /// A value that nobody may see.
 fn value() -> String {

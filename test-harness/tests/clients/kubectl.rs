@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
-pub use rows::{rows_1_20, rows_1_37};
+pub use rows::{rows, rows_1_37};
 
 /// How long one line may take.
 const PATIENCE: Duration = Duration::from_secs(40);

@@ -47,7 +47,7 @@ async fn all(assets: Assets) -> Result<()> {
     let stage = Stage::builder(ApiKind::Kube(assets)).concurrency(2).start().await?;
     let (new, old, python, mcp, yaml) = tokio::join!(
         client(&stage, "kubectl-1-37", kubectl::new, kubectl::rows_1_37()),
-        client(&stage, "kubectl-1-20", kubectl::old, kubectl::rows_1_20()),
+        client(&stage, "kubectl-1-20", kubectl::old, kubectl::rows()),
         client(&stage, "python", python::Python::start, python::rows()),
         client(&stage, "mcp", mcp::Mcp::start, mcp::rows()),
         client(&stage, "mcp-yaml", mcp::Mcp::start_with_yaml, mcp::rows_with_yaml()),

@@ -8,7 +8,7 @@ const ALLOWED: &str = "only add, remove and replace are allowed";
 const WITHHELD: &str = "the API server's message was withheld by chaperone, because it may quote the Secret";
 
 /// What both versions are asked to do.
-fn rows() -> Vec<Row> {
+pub fn rows() -> Vec<Row> {
     [
         reading(),
         watching(),
@@ -48,22 +48,6 @@ pub fn rows_1_37() -> Vec<Row> {
             &["data['key.bin']", HELD],
         ),
     ]);
-    rows
-}
-
-/// kubectl 1.20 does not print the message of a Status whose reason is `Invalid`, but for `apply --force` and in its log.
-pub fn rows_1_20() -> Vec<Row> {
-    let mut rows = rows();
-    for row in rows.iter_mut().filter(|row| row.shows.contains(&HELD) || row.shows.contains(&ALLOWED)) {
-        if row.name != "apply --force" {
-            row.shows = &["The request is invalid"];
-        }
-    }
-    rows.push(refused(
-        "replace, with what is logged",
-        "kubectl get secret db -o yaml | kubectl replace -v=8 -f -",
-        &["data['key.bin']", HELD],
-    ));
     rows
 }
 
@@ -318,7 +302,7 @@ fn writing_masks_back() -> Vec<Row> {
         refused(
             "edit that renames a key",
             "KUBE_EDITOR=\"sed -i 's/  password: /  passphrase: /'\" kubectl edit secret db",
-            &["secrets \"db\" is invalid"],
+            &["data.passphrase", HELD],
         ),
         refused(
             "edit-last-applied",
@@ -335,9 +319,8 @@ fn writing_masks_back() -> Vec<Row> {
         refused(
             "apply --force",
             "kubectl get secret forced-apply -o yaml | kubectl apply --force -f -",
-            &["data.password", HELD],
-        )
-        .removes("forced-apply"),
+            &["last-applied-configuration", HELD],
+        ),
         refused(
             "JSON Patch copy",
             r#"kubectl patch secret db --type=json -p '[{"op":"copy","from":"/data/password","path":"/metadata/labels/x"}]'"#,
