@@ -1,6 +1,6 @@
 //! The plugin configuration, `kind: FilterConfig`.
 //!
-//! [`FilterConfig::parse`] takes the JSON that Envoy or Istio hands over and an environment, and gives a configuration
+//! [`FilterConfig::parse`] takes what Envoy or Istio hands over (JSON, or a `google.protobuf.Struct`) and an environment, and gives a configuration
 //! that later stages need not check again, or everything that is wrong with it. The shape is one table ([`spec`]), from
 //! which the JSON Schema is made too.
 
@@ -11,6 +11,7 @@ mod check;
 mod credential;
 mod duration;
 mod masking;
+mod protobuf_struct;
 mod recording;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod schema;
@@ -89,18 +90,21 @@ pub struct FilterConfig {
     pub masking: Masking,
     /// What is written down.
     pub recording: Recording,
-    /// SHA-256 of the configuration's bytes, lower-case hex.
+    /// SHA-256 of the configuration's bytes, of a `Struct` of its JSON, lower-case hex.
     #[serde(skip)]
     pub digest: String,
 }
 
 impl FilterConfig {
-    /// Parses and validates a configuration. `env` looks an environment variable up.
+    /// Parses and validates a configuration: JSON, or a `google.protobuf.Struct` that says the same. `env` looks an
+    /// environment variable up.
     ///
     /// # Errors
     /// Everything that is wrong, each with its JSON path.
     pub fn parse(bytes: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<Problem>> {
         let mut problems = check::Problems::default();
+        let json = protobuf_struct::to_json(bytes);
+        let bytes = json.as_ref().map_or(bytes, |json| json.as_bytes());
         let mut value: Value = match strict_json::parse(bytes) {
             Ok(value) => value,
             Err(error) => {

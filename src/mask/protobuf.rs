@@ -9,7 +9,7 @@ mod rewrite;
 mod schema;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub(crate) mod wire;
 
 pub use wire::WireError;
 

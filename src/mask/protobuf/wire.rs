@@ -17,7 +17,7 @@ pub enum WireError {
 
 /// The wire type of a field, groups excluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WireType {
+pub(crate) enum WireType {
     Varint,
     Fixed64,
     Bytes,
@@ -26,25 +26,25 @@ pub(super) enum WireType {
 
 /// A field's key: its number and wire type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tag {
-    pub(super) number: u32,
-    pub(super) wire_type: WireType,
+pub(crate) struct Tag {
+    pub(crate) number: u32,
+    pub(crate) wire_type: WireType,
 }
 
 /// One field of a message; offsets are relative to the bytes the reader was made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Field<'a> {
-    pub(super) tag: Tag,
+pub(crate) struct Field<'a> {
+    pub(crate) tag: Tag,
     /// Where the length stands; meaningful for length-delimited fields only.
-    pub(super) length_at: usize,
+    pub(crate) length_at: usize,
     /// Where the value begins: for length-delimited fields, behind the length.
-    pub(super) value_at: usize,
+    pub(crate) value_at: usize,
     /// The value's bytes, without the length.
-    pub(super) value: &'a [u8],
+    pub(crate) value: &'a [u8],
 }
 
 /// A varint of at most ten bytes, as short as its value allows. `Ok(None)`: the bytes end inside it.
-pub(super) fn varint(bytes: &[u8]) -> Result<Option<(u64, usize)>, WireError> {
+pub(crate) fn varint(bytes: &[u8]) -> Result<Option<(u64, usize)>, WireError> {
     let mut value = 0_u64;
     for (index, byte) in bytes.iter().take(10).enumerate() {
         let part = u64::from(byte & 0x7f);
@@ -60,13 +60,13 @@ pub(super) fn varint(bytes: &[u8]) -> Result<Option<(u64, usize)>, WireError> {
 }
 
 /// How many bytes `value` takes as a varint.
-pub(super) fn varint_len(value: u64) -> usize {
+pub(crate) fn varint_len(value: u64) -> usize {
     let bits = u64::BITS.saturating_sub((value | 1).leading_zeros());
     bits.div_ceil(7) as usize
 }
 
 /// Writes `value` as a varint.
-pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+pub(crate) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push((value as u8) | 0x80);
         value >>= 7;
@@ -75,7 +75,7 @@ pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
 }
 
 /// The tag a varint's value stands for.
-pub(super) fn tag(value: u64) -> Result<Tag, WireError> {
+pub(crate) fn tag(value: u64) -> Result<Tag, WireError> {
     let wire_type = match value & 7 {
         0 => WireType::Varint,
         1 => WireType::Fixed64,
@@ -91,19 +91,19 @@ pub(super) fn tag(value: u64) -> Result<Tag, WireError> {
 }
 
 /// The fields of one message, in their order.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Fields<'a> {
     /// Reads `bytes`, one whole message.
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
     /// The next field; none at the end of the message.
-    pub(super) fn next(&mut self) -> Result<Option<Field<'a>>, WireError> {
+    pub(crate) fn next(&mut self) -> Result<Option<Field<'a>>, WireError> {
         if self.at >= self.bytes.len() {
             return Ok(None);
         }
