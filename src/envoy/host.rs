@@ -32,6 +32,11 @@ pub(super) fn random<const N: usize>() -> Option<[u8; N]> {
     getrandom::fill(&mut bytes).ok().map(|()| bytes)
 }
 
+/// This root context may go.
+pub(super) fn done() {
+    let _ = hostcalls::done();
+}
+
 /// A random number for jitter; zero where there is no randomness, which only means no jitter.
 pub(super) fn jitter() -> u64 {
     random().map_or(0, u64::from_le_bytes)

@@ -66,6 +66,25 @@ impl Gateway {
         })
     }
 
+    /// Takes over the issuers' keys from the gateway that this one follows in the same VM: else requests would be refused
+    /// after each change of the configuration, until they are fetched anew.
+    pub fn adopt_keys(&mut self, former: &Self) {
+        self.authenticator.adopt(&former.authenticator);
+    }
+
+    /// What is still to be sent when the configuration is no longer used: batches; none once all are acknowledged.
+    pub fn on_leaving(&mut self, now: Timestamp) -> Option<Vec<Callout>> {
+        let callouts = self.due_posts(now);
+        self.metrics.set(Metric::StaleIssuers, 0);
+        self.gauge_outbox();
+        self.outbox.oldest().is_some().then_some(callouts)
+    }
+
+    fn gauge_outbox(&mut self) {
+        self.metrics.set(Metric::OutboxBytes, self.outbox.bytes() as u64);
+        self.metrics.set(Metric::OutboxBatches, self.outbox.unacknowledged() as u64);
+    }
+
     /// What is to be sent now: keys to fetch, batches to post.
     pub fn on_tick(&mut self, now: Timestamp) -> Vec<Callout> {
         let mut callouts: Vec<Callout> = self
@@ -98,11 +117,10 @@ impl Gateway {
         }
         callouts.extend(self.due_posts(now));
         self.metrics.set(Metric::StaleIssuers, self.authenticator.stale_issuers(now) as u64);
-        self.metrics.set(Metric::OutboxBytes, self.outbox.bytes() as u64);
         if let Some(oldest) = self.outbox.oldest() {
             self.metrics.observe(Metric::OutboxAge, millis_between(oldest, now));
         }
-        self.metrics.set(Metric::OutboxBatches, self.outbox.unacknowledged() as u64);
+        self.gauge_outbox();
         callouts
     }
 

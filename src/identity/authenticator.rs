@@ -53,6 +53,13 @@ impl Authenticator {
         })
     }
 
+    /// Takes over the fetched keys of the issuers that both have.
+    pub fn adopt(&mut self, other: &Self) {
+        for (_, keys) in &mut self.issuers {
+            other.issuers.iter().for_each(|(_, others)| keys.adopt(others));
+        }
+    }
+
     /// Who bears the token in these values of `Authorization`.
     ///
     /// # Errors

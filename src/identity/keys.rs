@@ -122,6 +122,24 @@ impl Keys {
         })
     }
 
+    /// Takes over what another had fetched of the same issuer from the same place.
+    pub(super) fn adopt(&mut self, other: &Self) {
+        let (Source::Fetched(own), Source::Fetched(other_fetched)) = (&mut self.source, &other.source) else {
+            return;
+        };
+        let place = |of: &Fetched| (of.issuer.clone(), of.cluster.clone(), of.discovery.clone());
+        if place(own) != place(other_fetched) {
+            return;
+        }
+        self.keys.clone_from(&other.keys);
+        own.jwks.clone_from(&other_fetched.jwks);
+        own.fresh = other_fetched.fresh;
+        // The answer to a fetch that is under way goes to who asked.
+        if let State::Due(_) = other_fetched.state {
+            own.state = other_fetched.state;
+        }
+    }
+
     /// Whether there are keys, and none too old.
     pub(super) fn usable(&self, now: Timestamp) -> bool {
         match &self.source {

@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::pki::Leaf;
-use crate::process::{Process, WorkDir, fetched, repository};
+use crate::process::{Process, WorkDir, eventually, fetched, repository};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -57,6 +57,17 @@ pub struct Config<'a> {
     pub module: &'a Path,
     /// Environment, where the filter's secrets are.
     pub env: &'a [(String, String)],
+    /// Whether the listener is in a file of its own that may change while Envoy runs (LDS).
+    pub dynamic: bool,
+}
+
+/// How the filter's configuration is handed to Envoy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandedOver {
+    /// As JSON in a `StringValue`, as Istio does it.
+    Text,
+    /// As a `Struct`.
+    Struct,
 }
 
 /// A running Envoy.
@@ -75,6 +86,10 @@ impl Envoy {
         let admin_file = dir.path("envoy-admin");
         let _ = fs::remove_file(&admin_file);
         let mut command = Process::command(fetched("envoy")?);
+        if config.dynamic {
+            // Streams of a configuration that was replaced are ended after so long.
+            command.args(["--drain-time-s", "2"]);
+        }
         command
             .arg("-c")
             .arg(bootstrap)
@@ -97,6 +112,30 @@ impl Envoy {
         };
         let address = process.until("listener", START, listening).await?;
         Ok(Self { process, address, admin, started_in: begun.elapsed() })
+    }
+
+    /// Replaces the filter's configuration of a listener that may change, and waits until the workers have it.
+    pub async fn reconfigure(&self, filter: &Value, how: HandedOver, dir: &WorkDir) -> Result<()> {
+        let updates = async || -> Result<u64> {
+            let stats = self.stats("listener_manager.listener_in_place_updated$").await?;
+            Ok(stats.into_values().sum())
+        };
+        let before = updates().await?;
+        let mut listener: Value = serde_json::from_slice(&fs::read(dir.path(LISTENERS))?)?;
+        let filter_chain = at(&mut listener, "/resources/0")?;
+        let configuration =
+            at(filter_chain, &format!("{CHAIN}/http_filters/0/typed_config/config/configuration"))?;
+        *configuration = match how {
+            HandedOver::Text => {
+                json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": filter.to_string()})
+            }
+            HandedOver::Struct => {
+                json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": filter})
+            }
+        };
+        replace(dir, &listener)?;
+        let done = async || (updates().await.ok()? > before).then_some(());
+        eventually("new configuration", START, done).await
     }
 
     /// Where agents connect.
@@ -198,14 +237,39 @@ fn bootstrap(config: &Config, dir: &WorkDir) -> Result<Value> {
         let clusters = at(&mut file, "/static_resources/clusters")?.as_array_mut().context("no clusters")?;
         clusters.push(Value::Object(plain));
     }
+    if config.dynamic {
+        make_dynamic(&mut file, dir)?;
+    }
     Ok(file)
 }
 
+/// The HTTP connection manager, in the listener.
+const CHAIN: &str = "/filter_chains/0/filters/0/typed_config";
+/// The file of listeners that may change.
+const LISTENERS: &str = "listeners/lds.json";
+
 fn wasm(file: &mut Value) -> Result<&mut Value> {
-    at(
-        file,
-        "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/config",
-    )
+    at(file, &format!("/static_resources/listeners/0{CHAIN}/http_filters/0/typed_config/config"))
+}
+
+/// Moves the listener to a file of its own.
+fn make_dynamic(file: &mut Value, dir: &WorkDir) -> Result<()> {
+    let mut listener = at(file, "/static_resources/listeners/0")?.take();
+    listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+    let folder = dir.path("listeners");
+    fs::create_dir_all(&folder)?;
+    replace(dir, &json!({"resources": [listener]}))?;
+    file["static_resources"]["listeners"] = json!([]);
+    let source = json!({"path": dir.path(LISTENERS), "watched_directory": {"path": folder}});
+    file["dynamic_resources"] =
+        json!({"lds_config": {"resource_api_version": "V3", "path_config_source": source}});
+    Ok(())
+}
+
+/// Puts the file in place at once: Envoy looks when something is moved there.
+fn replace(dir: &WorkDir, listeners: &Value) -> Result<()> {
+    let new = dir.write("listeners.new", serde_json::to_vec(listeners)?)?;
+    fs::rename(new, dir.path(LISTENERS)).context("the listeners' file")
 }
 
 fn filter_configuration(file: &mut Value) -> Result<&mut Value> {

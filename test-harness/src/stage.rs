@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::collector::Collector;
-use crate::envoy::{self, Backend, Envoy};
+use crate::envoy::{self, Backend, Envoy, HandedOver};
 use crate::issuer::{Claims, Issuer};
 use crate::kube::{self, Assets, Kube};
 use crate::kubectl::Kubectl;
@@ -59,6 +59,7 @@ pub struct Builder {
     issuer: Option<Issuer>,
     faults: bool,
     inline_keys: bool,
+    dynamic: bool,
     module: Option<PathBuf>,
     env: Vec<(String, String)>,
 }
@@ -74,6 +75,7 @@ struct Setup {
     leaf: Leaf,
     concurrency: u32,
     env: Vec<(String, String)>,
+    dynamic: bool,
     /// Whether the issuer gives its keys, so that they can be waited for.
     keys_come: bool,
 }
@@ -124,6 +126,12 @@ impl Builder {
     /// Puts a [`Proxy`] before the collector and a [`Wire`] before the API server.
     pub fn faults(mut self) -> Self {
         self.faults = true;
+        self
+    }
+
+    /// Lets the filter's configuration change while Envoy runs: [`Stage::reconfigure`].
+    pub fn dynamic(mut self) -> Self {
+        self.dynamic = true;
         self
     }
 
@@ -206,6 +214,7 @@ impl Builder {
             leaf: authority.issue(&["127.0.0.1", "localhost"]),
             concurrency: self.concurrency,
             env,
+            dynamic: self.dynamic,
             keys_come: !issuer.is_failing(),
         };
         let envoy = setup.start(dir).await?;
@@ -225,6 +234,7 @@ impl Setup {
             concurrency: self.concurrency,
             module: &self.module,
             env: &self.env,
+            dynamic: self.dynamic,
         };
         let envoy = Envoy::start(config, dir).await?;
         let keys = self.filter.pointer("/authentication/jwt/0/issuer/jwks");
@@ -320,6 +330,7 @@ impl Stage {
             issuer: None,
             faults: false,
             inline_keys: false,
+            dynamic: false,
             module: None,
             env: Vec::new(),
         }
@@ -427,6 +438,14 @@ impl Stage {
     pub async fn restart_envoy(&mut self) -> Result<()> {
         self.envoy = self.setup.start(&self.dir).await?;
         Ok(())
+    }
+
+    /// Gives the running Envoy another configuration of the filter, with this field set.
+    pub async fn reconfigure(&mut self, pointer: &str, value: Value, how: HandedOver) -> Result<()> {
+        let (parent, field) = pointer.rsplit_once('/').context("a pointer begins with /")?;
+        let parent = self.setup.filter.pointer_mut(parent).with_context(|| format!("no {parent}"))?;
+        parent[field] = value;
+        self.envoy.reconfigure(&self.setup.filter, how, &self.dir).await
     }
 
     /// The stand-in behind the gateway.
