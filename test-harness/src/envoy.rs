@@ -114,13 +114,16 @@ impl Envoy {
         Ok(Self { process, address, admin, started_in: begun.elapsed() })
     }
 
-    /// Replaces the filter's configuration of a listener that may change, and waits until the workers have it.
+    /// Replaces the filter's configuration of a listener that may change, and waits until Envoy has taken it. Fails where it
+    /// does not.
     pub async fn reconfigure(&self, filter: &Value, how: HandedOver, dir: &WorkDir) -> Result<()> {
-        let updates = async || -> Result<u64> {
-            let stats = self.stats("listener_manager.listener_in_place_updated$").await?;
-            Ok(stats.into_values().sum())
+        let counts = async || -> Result<(u64, u64)> {
+            let count =
+                async |name: &str| Ok::<u64, anyhow::Error>(self.stats(name).await?.into_values().sum());
+            let taken = count("listener_manager.listener_in_place_updated$").await?;
+            Ok((taken, count("listener_manager.lds.update_rejected$").await?))
         };
-        let before = updates().await?;
+        let (taken, rejected) = counts().await?;
         let mut listener: Value = serde_json::from_slice(&fs::read(dir.path(LISTENERS))?)?;
         let filter_chain = at(&mut listener, "/resources/0")?;
         let configuration =
@@ -134,8 +137,13 @@ impl Envoy {
             }
         };
         replace(dir, &listener)?;
-        let done = async || (updates().await.ok()? > before).then_some(());
-        eventually("new configuration", START, done).await
+        let outcome = async || match counts().await.ok()? {
+            (_, now) if now > rejected => Some(false),
+            (now, _) if now > taken => Some(true),
+            _ => None,
+        };
+        ensure!(eventually("new configuration", START, outcome).await?, "Envoy rejected the configuration");
+        Ok(())
     }
 
     /// Where agents connect.

@@ -67,6 +67,24 @@ async fn the_configuration_changes_under_load() {
     .await;
 }
 
+#[tokio::test]
+async fn a_configuration_with_a_mistake_changes_nothing() -> Result<()> {
+    let mut stage = Stage::builder(ApiKind::StandIn).dynamic().start().await?;
+    let token = stage.issuer.mint(&stage.agent("alice", SESSION));
+    let client = stage.client()?.with_token(&token);
+    let mistaken = json!({"flushIntervall": "1s"});
+    let outcome = stage.reconfigure("/recording/limits", mistaken, HandedOver::Text).await;
+    let error = outcome.err().context("it was taken")?;
+    ensure!(error.to_string().contains("rejected"), "{error}");
+    ensure!(
+        stage.envoy.log().contains("recording.limits.flushIntervall: is not a known field"),
+        "it is not said why"
+    );
+    let answer = client.get("/api/v1/namespaces/default/pods").await?;
+    ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
+    stage.stop().await
+}
+
 /// Reads and writes until told to stop; the `Audit-ID`s of what was answered.
 async fn work(client: Client, agent: usize, stop: Arc<AtomicBool>) -> Result<Vec<String>> {
     let mut ids = Vec::new();
