@@ -6,7 +6,7 @@ use crate::evidence::checkpoint::Checkpoint;
 use crate::evidence::scope::Scope;
 use crate::present::counted;
 use crate::server::now;
-use crate::store::sqlite::Reader;
+use crate::store::Reader;
 use chaperone_record::Timestamp;
 use clap::Args;
 use std::fs::OpenOptions;

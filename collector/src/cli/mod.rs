@@ -72,8 +72,8 @@ enum Command {
 /// The database that a command reads.
 #[derive(Args)]
 struct Source {
-    /// The collector's database: a file or sqlite://FILE. It may be in use by a running collector.
-    #[arg(long, short, env = "CHAPERONE_DATABASE", default_value = "chaperone.db", value_parser = database)]
+    /// The collector's database: a file, sqlite://FILE or postgres://USER@HOST/NAME. It may be in use by running collectors.
+    #[arg(long, short, env = "CHAPERONE_DATABASE", hide_env_values = true, default_value = "chaperone.db", value_parser = database)]
     database: Database,
 }
 

@@ -3,9 +3,8 @@
 use super::{Failure, Format, Source, output};
 use crate::present::{table, timeline::Timeline};
 use crate::server::now;
-use crate::store::Database;
+use crate::store::Reader;
 use crate::store::model::{ExchangeDetail, ExchangeSummary, SessionSummary};
-use crate::store::sqlite::Reader;
 use clap::Args;
 use serde::Serialize;
 
@@ -62,14 +61,12 @@ pub(super) struct RecordersArguments {
 }
 
 pub(super) async fn open(source: &Source) -> Result<Reader, Failure> {
-    let Database::Sqlite(path) = &source.database;
-    Ok(Reader::open(path).await?)
+    Ok(Reader::open(&source.database).await?)
 }
 
 /// The database at one moment.
 pub(super) async fn snapshot(source: &Source) -> Result<Reader, Failure> {
-    let Database::Sqlite(path) = &source.database;
-    Ok(Reader::snapshot(path).await?)
+    Ok(Reader::snapshot(&source.database).await?)
 }
 
 pub(super) async fn sessions(arguments: SessionsArguments) -> Result<(), Failure> {

@@ -20,8 +20,9 @@ const AUDITOR_TOKEN: &str = "CHAPERONE_AUDITOR_TOKEN";
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// Where to keep records: a file or sqlite://FILE; made where it is missing.
-    #[arg(long, short, env = "CHAPERONE_DATABASE", default_value = "chaperone.db", value_parser = database)]
+    /// Where to keep records: a file or sqlite://FILE, made where it is missing, or postgres://USER@HOST/NAME, which several
+    /// collectors may share.
+    #[arg(long, short, env = "CHAPERONE_DATABASE", hide_env_values = true, default_value = "chaperone.db", value_parser = database)]
     database: Database,
     /// Where to listen. Port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8088")]

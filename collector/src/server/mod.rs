@@ -8,9 +8,8 @@ mod problem;
 mod read;
 
 use crate::evidence::keys::KeySet;
-use crate::store::sqlite::{Reader, Writer};
 use crate::store::writer::WriteQueue;
-use crate::store::{Database, StoreError};
+use crate::store::{Database, Reader, StoreError, Writer};
 use auth::Token;
 use axum::Router;
 use axum::http::StatusCode;
@@ -103,9 +102,8 @@ pub struct Server {
 impl Server {
     /// Opens the database and listens.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let Database::Sqlite(path) = &config.database;
-        let writer = Writer::open(path).await?;
-        let reader = Reader::open(path).await?;
+        let writer = Writer::open(&config.database).await?;
+        let reader = Reader::open(&config.database).await?;
         let refused = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;

@@ -1,8 +1,8 @@
 //! The one task that writes: it gathers what waits into one transaction, so that many batches share one sync.
 
 use super::StoreError;
+use super::Writer;
 use super::batch::ReceivedBatch;
-use super::sqlite::Writer;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 

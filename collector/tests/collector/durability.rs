@@ -115,16 +115,18 @@ fn the_answer_follows_the_sync() {
 async fn verification_sees_one_moment() {
     use chaperone::evidence::{database, keys::KeySet, scope::Scope};
     use chaperone::store::batch::ReceivedBatch;
-    use chaperone::store::sqlite::{Reader, Writer};
+    use chaperone::store::{Reader, Writer};
     use chaperone_record::Timestamp;
     let place = Place::new();
     let now = Timestamp::from_micros(1_795_422_441_000_000);
     let bodies = chain("r-1", &[&[pods("s", "e-1", 0)], &[pods("s", "e-2", 5)]]);
     let received = |n: usize| ReceivedBatch::parse(bodies[n].clone(), None, None, now).unwrap();
-    let mut writer = Writer::open(&place.database()).await.unwrap();
+    let mut writer = Writer::open(&place.database().parse().unwrap()).await.unwrap();
     writer.store(&[received(0)]).await.unwrap();
-    let (before, live) =
-        (Reader::snapshot(&place.database()).await.unwrap(), Reader::open(&place.database()).await.unwrap());
+    let (before, live) = (
+        Reader::snapshot(&place.database().parse().unwrap()).await.unwrap(),
+        Reader::open(&place.database().parse().unwrap()).await.unwrap(),
+    );
     writer.store(&[received(1)]).await.unwrap();
     for (reader, batches) in [(before, 1), (live, 2)] {
         let keys = KeySet::default();

@@ -8,6 +8,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+on_each_database!(
+    a_session_is_exported_with_what_proves_it,
+    what_an_export_holds_depends_on_what_is_asked,
+    a_checkpoint_shows_what_was_taken_away,
+    an_index_that_lies_is_found_out,
+    recorders_without_a_farewell_are_shown,
+    a_second_verifier_gets_the_same_verdicts,
+);
+
 const KEYS: [&str; 4] = ["--public-key", "a/public-keys.json", "--public-key", "b/public-keys.json"];
 
 /// Two recorders under keys of their own, as after a rotation, and three sessions.
@@ -40,12 +49,11 @@ fn recorded() -> Place {
     place
 }
 
-#[test]
 fn a_session_is_exported_with_what_proves_it() {
-    let place = recorded();
+    let mut place = recorded();
     place.text(&["export", "--session", "s-1", "--out", "s-1.jsonl"]);
     // Nothing but the file and the keys: the database is gone.
-    fs::remove_file(place.database()).unwrap();
+    place.forget_database();
     let text = place.text(&[&["verify", "s-1.jsonl"][..], &KEYS].concat());
     let (first, rest) = text.split_once(", made ").unwrap();
     assert_eq!(first, "Export of session s-1");
@@ -76,7 +84,6 @@ fn a_session_is_exported_with_what_proves_it() {
     assert_eq!(fs::metadata(place.path("s-1.jsonl")).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
-#[test]
 fn what_an_export_holds_depends_on_what_is_asked() {
     let place = recorded();
     for (arguments, batches, exchanges, incomplete) in [
@@ -101,7 +108,6 @@ fn what_an_export_holds_depends_on_what_is_asked() {
     assert_eq!(report["incomplete"][0]["message"], "exchange e-6: its end is not in the records");
 }
 
-#[test]
 fn a_checkpoint_shows_what_was_taken_away() {
     let place = recorded();
     let checkpoint = place.text(&["checkpoint"]);
@@ -141,7 +147,6 @@ fn a_checkpoint_shows_what_was_taken_away() {
 }
 
 /// The batches may be whole and what is shown of them false: the index is held against them.
-#[test]
 fn an_index_that_lies_is_found_out() {
     for (change, code) in [
         (
@@ -179,7 +184,6 @@ fn an_index_that_lies_is_found_out() {
     }
 }
 
-#[test]
 fn recorders_without_a_farewell_are_shown() {
     let place = recorded();
     let recorders = place.json(&["recorders", "-o", "json"]);
@@ -223,7 +227,6 @@ fn rewrite(line: &mut Value, change: impl Fn(String) -> String) {
     line["body"] = STANDARD.encode(change(body)).into();
 }
 
-#[test]
 fn a_second_verifier_gets_the_same_verdicts() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../test-harness/verifier/verify.py");
     let able = Command::new(python()).args(["-c", "import cryptography"]).output();

@@ -5,5 +5,7 @@ mod evidence;
 mod exports;
 mod ingest;
 mod mutations;
+mod postgres;
 mod reading;
+mod replicas;
 mod support;
