@@ -7,6 +7,7 @@ use crate::evidence::scope::Scope;
 use crate::present::counted;
 use crate::server::now;
 use crate::store::Reader;
+use crate::store::filter::moment;
 use chaperone_record::Timestamp;
 use clap::Args;
 use std::fs::OpenOptions;
@@ -27,10 +28,10 @@ pub(super) struct ExportArguments {
     #[arg(long, value_name = "ID", conflicts_with_all = ["since", "until"])]
     session: Option<String>,
     /// Only what holds exchanges that began at this moment or later, like 2026-11-23T08:00:00Z.
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
     /// Only what holds exchanges that began until this moment.
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Timestamp>,
     /// The file to write; one that is there is never overwritten. Default: standard output.
     #[arg(long, value_name = "FILE")]
@@ -78,8 +79,4 @@ async fn scope(reader: &Reader, arguments: &ExportArguments) -> Result<Scope, Fa
             until: until.unwrap_or_else(now),
         },
     })
-}
-
-fn time(text: &str) -> Result<Timestamp, &'static str> {
-    Timestamp::parse(text).ok_or("not an RFC 3339 time in UTC, like 2026-11-23T08:00:00Z")
 }

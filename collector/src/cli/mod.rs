@@ -30,8 +30,17 @@ enum Command {
         after_help = "Example:\n  CHAPERONE_COLLECTOR_TOKEN=… chaperone serve --database records.db --public-key public-keys.json"
     )]
     Serve(serve::Arguments),
-    /// List sessions, the newest first.
+    /// List sessions, the newest first: all, or those with an exchange that the options describe.
+    #[command(after_help = "Examples:\n  chaperone sessions --user alice --since 2h\n  \
+        chaperone sessions --namespace payments --verb delete --decision refused -o json")]
     Sessions(read::SessionsArguments),
+    /// Find exchanges by the words in their requests and responses, and by what the options describe; the newest first.
+    #[command(
+        after_help = "Words are letters and digits, upper and lower case alike; all must be there, in any order. \
+        `pass*` finds every word that begins so.\n\nExamples:\n  chaperone search payments db-password --since 7d\n  \
+        chaperone search --resource pods/exec --status 101\n  chaperone search 'crash*' --agent claude-code -o yaml"
+    )]
+    Search(read::SearchArguments),
     /// Show one exchange in full, with its bodies.
     Show(read::ShowArguments),
     /// Tell a session step by step.
@@ -84,6 +93,8 @@ enum Format {
     Text,
     /// For scripts.
     Json,
+    /// The same as YAML.
+    Yaml,
 }
 
 fn database(text: &str) -> Result<Database, UnknownDatabase> {
@@ -111,6 +122,8 @@ enum Failure {
     Export(#[from] ExportError),
     #[error("{0}")]
     Token(String),
+    #[error(transparent)]
+    Filter(#[from] crate::store::filter::FilterError),
     #[error("no such {what}: {id}")]
     Missing { what: &'static str, id: String },
     #[error("no randomness: {0}")]
@@ -130,6 +143,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Serve(arguments) => serve::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Sessions(arguments) => read::sessions(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Search(arguments) => read::search(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Show(arguments) => read::show(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Replay(arguments) => read::replay(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Recorders(arguments) => read::recorders(arguments).await.map(|()| ExitCode::SUCCESS),

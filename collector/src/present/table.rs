@@ -5,7 +5,9 @@ use super::sanitize::line;
 use super::sentence::sentence;
 use super::timeline::{attributed, duration, micros_between, second, user_text};
 use super::{BOLD, RED, YELLOW, counted, styled};
-use crate::store::model::{ExchangeDetail, RecorderState, RecorderSummary, SessionSummary, SessionUser};
+use crate::store::model::{
+    ExchangeDetail, ExchangeSummary, RecorderState, RecorderSummary, SessionSummary, SessionUser,
+};
 use chaperone_record::Attributed;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
@@ -41,6 +43,24 @@ pub fn sessions(sessions: &[SessionSummary]) -> String {
         table.add_row(texts.into_iter().chain(numbers.map(|number| number.to_string())));
     }
     printed(table, 6)
+}
+
+/// A list of exchanges.
+pub fn exchanges(exchanges: &[ExchangeSummary]) -> String {
+    let mut table = plain(&["TIME", "SESSION", "USER", "WHAT", "STATUS", "EXCHANGE"]);
+    for exchange in exchanges {
+        let user = exchange.requested.as_ref().and_then(|head| head.user.as_ref());
+        let status = exchange.response_status.as_ref().map_or_else(|| "-".to_owned(), |s| s.code.to_string());
+        table.add_row([
+            second(i64::try_from(exchange.time.micros()).unwrap_or(i64::MAX)),
+            line(exchange.session.as_deref().unwrap_or("-")).into_owned(),
+            line(user.map_or("-", |user| &user.username)).into_owned(),
+            sentence(exchange),
+            status,
+            line(&exchange.exchange).into_owned(),
+        ]);
+    }
+    printed(table, usize::MAX)
 }
 
 /// The list of recorders.

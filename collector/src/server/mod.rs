@@ -27,6 +27,9 @@ use tokio::task::JoinHandle;
 /// How long requests in flight may take once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// Most requests that read at a time; more are answered 429.
+const READS: usize = 32;
+
 /// What a server needs to start.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -87,6 +90,8 @@ struct App {
     keys: KeySet,
     limits: Limits,
     room: Semaphore,
+    /// Turns to read.
+    reads: Arc<Semaphore>,
     metrics: Metrics,
 }
 
@@ -118,6 +123,7 @@ impl Server {
             keys: config.keys,
             limits,
             room: Semaphore::new(limits.queue_bytes.max(limits.body_bytes).min(Semaphore::MAX_PERMITS)),
+            reads: Arc::new(Semaphore::new(READS)),
             metrics: Metrics::new(),
         });
         let (stop, stopped) = oneshot::channel();
@@ -159,6 +165,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/records", post(ingest::post_records))
         .route("/v1/sessions", get(read::sessions))
         .route("/v1/sessions/{session}", get(read::session))
+        .route("/v1/exchanges", get(read::exchanges))
+        .route("/v1/search", get(read::search))
         .route("/v1/exchanges/{exchange}", get(read::exchange))
         .route("/v1/recorders", get(read::recorders))
         .route("/healthz", get(health::healthz))

@@ -197,7 +197,8 @@ pub(crate) fn key(text: &str) -> Cow<'_, str> {
     if text.len() <= MAX_KEY {
         return text;
     }
-    let end = text.floor_char_boundary(MAX_KEY - 65);
+    let room = MAX_KEY - 65;
+    let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= room).last().unwrap_or(0);
     Cow::Owned(format!("{}~{}", text.get(..end).unwrap_or(""), sha256_hex(text.as_bytes())))
 }
 

@@ -2,10 +2,12 @@
 
 use super::StoreError;
 use super::batch::{Located, ReceivedBatch, key};
+use super::filter::listed;
 use super::merge::Totals;
 use super::model::ExchangeSummary;
 use super::schema::Dialect;
 use super::statement::{ROWS, Statement};
+use super::words::words_of;
 use crate::evidence::sha256_hex;
 use chaperone_record::{Entry, Timestamp};
 use sqlx::{AnyConnection, Row as _};
@@ -31,9 +33,28 @@ pub(super) async fn update(
     write_recorders(connection, batches).await?;
     write_gaps(connection, batches).await?;
     let mut index = Index::load(connection, dialect, batches).await?;
-    let foreign = batches.iter().map(|batch| index.merge(batch)).collect();
+    let (mut foreign, mut texts) = (Vec::new(), Vec::new());
+    for batch in batches {
+        foreign.push(index.merge(batch, &mut texts));
+    }
     index.write(connection).await?;
+    write_texts(connection, dialect, &texts).await?;
     Ok(foreign)
+}
+
+/// The words of an entry.
+struct Text<'b> {
+    exchange: &'b str,
+    batch: &'b ReceivedBatch,
+    words: String,
+}
+
+impl<'b> Text<'b> {
+    fn of(batch: &'b ReceivedBatch, located: &'b Located) -> Option<Self> {
+        let end = located.start.checked_add(located.length)?;
+        let words = words_of(batch.body.get(located.start..end)?);
+        Some(Self { exchange: located.entry.exchange()?, batch, words }).filter(|text| !text.words.is_empty())
+    }
 }
 
 /// What a transaction changes in the index.
@@ -104,13 +125,14 @@ impl Index {
         Ok(Self { exchanges, sessions: BTreeMap::new() })
     }
 
-    fn merge(&mut self, batch: &ReceivedBatch) -> u64 {
+    fn merge<'b>(&mut self, batch: &'b ReceivedBatch, texts: &mut Vec<Text<'b>>) -> u64 {
         let mut foreign = 0;
         for located in &batch.entries {
             let change = located.entry.exchange().and_then(|exchange| self.exchanges.get_mut(exchange));
             match change {
                 Some(change) if change.after.recorder == batch.recorder => {
                     change.after.merge(located, batch.kid.is_some(), batch.received);
+                    texts.extend(Text::of(batch, located));
                 }
                 Some(_) => foreign += 1,
                 None => {}
@@ -296,7 +318,7 @@ async fn lock_owners(connection: &mut AnyConnection, owners: &BTreeSet<String>) 
 fn insert_exchanges(rows: &[&ExchangeSummary]) -> Result<Statement, StoreError> {
     let mut insert = Statement::new(
         "INSERT INTO exchanges (exchange, recorder, session, time, state, username, agent, model, prompt, \
-        verb, api_group, resource, namespace, name, status, masked, summary) VALUES ",
+        verb, api_group, resource, namespace, name, status, masked, refused, verified, user_groups, summary) VALUES ",
     );
     let summaries: Vec<String> = rows
         .iter()
@@ -350,7 +372,10 @@ fn insert_exchanges(rows: &[&ExchangeSummary]) -> Result<Statement, StoreError> 
         });
         insert.text(", ").value(row.response_status.as_ref().map(|status| i64::from(status.code)));
         insert.text(", ").value(i64::try_from(row.masked_values()).unwrap_or(i64::MAX));
-        insert.text(", ").value(summary).text(")");
+        let groups = head.and_then(|head| head.user.as_ref()).map_or(&[][..], |user| &user.groups);
+        let groups: String = groups.iter().map(|group| listed(group)).collect();
+        insert.text(", ").value(i64::from(row.is_refused())).text(", ").value(i64::from(row.verified));
+        insert.text(", ").value(groups).text(", ").value(summary).text(")");
     });
     Ok(insert)
 }
@@ -366,7 +391,8 @@ async fn write_exchanges(
             session = excluded.session, time = excluded.time, state = excluded.state, username = excluded.username, \
             agent = excluded.agent, model = excluded.model, prompt = excluded.prompt, verb = excluded.verb, \
             api_group = excluded.api_group, resource = excluded.resource, namespace = excluded.namespace, \
-            name = excluded.name, status = excluded.status, masked = excluded.masked, summary = excluded.summary",
+            name = excluded.name, status = excluded.status, masked = excluded.masked, refused = excluded.refused, verified = excluded.verified, \
+            user_groups = excluded.user_groups, summary = excluded.summary",
         );
         upsert.query().execute(&mut *connection).await?;
     }
@@ -402,6 +428,41 @@ async fn write_sessions(
             .bind(totals.masked)
             .execute(&mut *connection)
             .await?;
+    }
+    Ok(())
+}
+
+async fn write_texts(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+    texts: &[Text<'_>],
+) -> Result<(), StoreError> {
+    let place = |row: &mut Statement, text: &Text<'_>| {
+        row.text("(").value(text.exchange).text(", ").value(text.batch.recorder.as_str());
+        row.text(", ").value(text.batch.batch);
+    };
+    match dialect {
+        Dialect::Sqlite => {
+            for text in texts {
+                let mut insert = Statement::new("INSERT INTO texts (exchange, recorder, batch) VALUES ");
+                place(&mut insert, text);
+                insert.text(") RETURNING id");
+                let id: i64 = insert.query().fetch_one(&mut *connection).await?.try_get(0)?;
+                let insert = "INSERT INTO text_words (rowid, words) VALUES ($1, $2)";
+                sqlx::query(insert).bind(id).bind(&text.words).execute(&mut *connection).await?;
+            }
+        }
+        Dialect::Postgres => {
+            for rows in texts.chunks(ROWS) {
+                let mut insert =
+                    Statement::new("INSERT INTO texts (exchange, recorder, batch, words) VALUES ");
+                insert.each(rows, |row, text| {
+                    place(row, text);
+                    row.text(", CAST(").value(text.words.as_str()).text(" AS tsvector))");
+                });
+                insert.query().execute(&mut *connection).await?;
+            }
+        }
     }
     Ok(())
 }

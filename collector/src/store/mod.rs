@@ -9,12 +9,14 @@ pub mod batch;
 mod database;
 mod error;
 mod evidence;
+pub mod filter;
 mod index;
 pub mod merge;
 pub mod model;
 mod read;
 mod schema;
 mod statement;
+mod words;
 mod write;
 pub mod writer;
 

@@ -1,9 +1,13 @@
+use super::batch::key;
 use super::database::Reading;
+use super::filter::Filter;
 use super::model::{
-    ExchangeDetail, ExchangeSummary, RecordedEntry, RecordedGap, RecorderState, RecorderSummary,
-    SessionDetail, SessionList, SessionSummary,
+    ExchangeDetail, ExchangeList, ExchangeSummary, RecordedEntry, RecordedGap, RecorderState,
+    RecorderSummary, SessionDetail, SessionList, SessionSummary,
 };
-use super::{Database, StoreError, schema};
+use super::schema::{self, Dialect};
+use super::statement::Statement;
+use super::{Database, StoreError};
 use chaperone_record::{Gap, Timestamp};
 use serde::de::DeserializeOwned;
 use sqlx::any::AnyRow;
@@ -16,6 +20,7 @@ const READERS: u32 = 4;
 #[derive(Clone)]
 pub struct Reader {
     pub(super) pool: AnyPool,
+    dialect: Dialect,
 }
 
 impl Reader {
@@ -33,21 +38,27 @@ impl Reader {
     async fn connect(database: &Database, reading: Reading) -> Result<Self, StoreError> {
         let pool = database.pool(READERS, reading)?;
         schema::check(database, &pool).await?;
-        Ok(Self { pool })
+        Ok(Self { pool, dialect: database.dialect() })
     }
 
-    /// A page of sessions, the newest first; `after` is the `next` of the page before.
-    pub async fn sessions(&self, limit: u32, after: Option<&str>) -> Result<SessionList, StoreError> {
+    /// A page of the sessions with an exchange that the filter takes, the newest first; `after` is the `next` of the page
+    /// before.
+    pub async fn sessions(
+        &self,
+        filter: &Filter,
+        limit: u32,
+        after: Option<&str>,
+    ) -> Result<SessionList, StoreError> {
         let (time, session) = cursor(after).unwrap_or((i64::MAX, String::new()));
-        let select = "SELECT * FROM sessions WHERE started < $1 OR (started = $2 AND session < $3) \
-            ORDER BY started DESC, session DESC LIMIT $4";
-        let rows = sqlx::query(select)
-            .bind(time)
-            .bind(time)
-            .bind(session)
-            .bind(i64::from(limit) + 1)
-            .fetch_all(&self.pool)
-            .await?;
+        let mut select = Statement::new("SELECT s.* FROM sessions s WHERE ");
+        before(&mut select, ("s.started", "s.session"), time, session);
+        if !filter.is_empty() {
+            select.text(" AND EXISTS (SELECT 1 FROM exchanges x WHERE x.session = s.session");
+            filter.conditions(self.dialect, &mut select);
+            select.text(")");
+        }
+        select.text(" ORDER BY s.started DESC, s.session DESC LIMIT ").value(i64::from(limit) + 1);
+        let rows = select.query().fetch_all(&self.pool).await?;
         let mut sessions = Vec::with_capacity(rows.len());
         for row in rows.iter().take(limit as usize) {
             sessions.push(self.session_of(row).await?);
@@ -57,10 +68,31 @@ impl Reader {
         Ok(SessionList { sessions, next })
     }
 
+    /// A page of the exchanges that the filter takes, the newest first; `after` is the `next` of the page before.
+    pub async fn exchanges(
+        &self,
+        filter: &Filter,
+        limit: u32,
+        after: Option<&str>,
+    ) -> Result<ExchangeList, StoreError> {
+        let (time, exchange) = cursor(after).unwrap_or((i64::MAX, String::new()));
+        let mut select = Statement::new("SELECT x.summary FROM exchanges x WHERE ");
+        before(&mut select, ("x.time", "x.exchange"), time, exchange);
+        filter.conditions(self.dialect, &mut select);
+        select.text(" ORDER BY x.time DESC, x.exchange DESC LIMIT ").value(i64::from(limit) + 1);
+        let rows = select.query().fetch_all(&self.pool).await?;
+        let page = rows.iter().take(limit as usize);
+        let exchanges = page.map(|row| json(row, "summary")).collect::<Result<Vec<ExchangeSummary>, _>>()?;
+        let more = rows.len() > exchanges.len();
+        let next = exchanges.last().filter(|_| more).map(|e| format!("{}:{}", e.time.micros(), e.exchange));
+        Ok(ExchangeList { exchanges, next })
+    }
+
     /// One session's numbers.
     pub async fn session(&self, session: &str) -> Result<Option<SessionSummary>, StoreError> {
+        let session = key(session);
         let row = sqlx::query("SELECT * FROM sessions WHERE session = $1")
-            .bind(session)
+            .bind(session.as_ref())
             .fetch_optional(&self.pool)
             .await?;
         match row {
@@ -77,6 +109,8 @@ impl Reader {
         after: Option<&str>,
     ) -> Result<Option<SessionDetail>, StoreError> {
         let Some(summary) = self.session(session).await? else { return Ok(None) };
+        let session = key(session);
+        let session = session.as_ref();
         let (time, exchange) = cursor(after).unwrap_or((i64::MIN, String::new()));
         let select = "SELECT time, summary FROM exchanges WHERE session = $1 AND (time > $2 OR (time = $3 AND exchange > $4)) \
             ORDER BY time, exchange LIMIT $5";
@@ -112,6 +146,8 @@ impl Reader {
 
     /// One exchange with its entries and their bodies.
     pub async fn exchange(&self, exchange: &str) -> Result<Option<ExchangeDetail>, StoreError> {
+        let exchange = key(exchange);
+        let exchange = exchange.as_ref();
         let row = sqlx::query("SELECT summary FROM exchanges WHERE exchange = $1")
             .bind(exchange)
             .fetch_optional(&self.pool)
@@ -221,8 +257,14 @@ fn gap(row: &AnyRow) -> Result<RecordedGap, StoreError> {
     })
 }
 
+/// Adds that a row comes after a page's end, in descending order.
+fn before(select: &mut Statement, (time, id): (&'static str, &'static str), at: i64, last: String) {
+    select.text("(").text(time).text(" < ").value(at).text(" OR (").text(time).text(" = ").value(at);
+    select.text(" AND ").text(id).text(" < ").value(last).text("))");
+}
+
 /// A page's end, `<microseconds>:<id>`.
 fn cursor(text: Option<&str>) -> Option<(i64, String)> {
     let (time, id) = text?.split_once(':')?;
-    Some((time.parse().ok()?, id.to_owned()))
+    Some((time.parse().ok()?, key(id).into_owned()))
 }

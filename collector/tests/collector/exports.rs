@@ -170,8 +170,8 @@ fn an_index_that_lies_is_found_out() {
         ("UPDATE batches SET kid = NULL WHERE recorder = 'r-1' AND batch = 2", "index r-1"),
         ("UPDATE recorders SET last_batch = 9 WHERE recorder = 'r-1'", "truncated r-1 3"),
         (
-            "INSERT INTO exchanges SELECT 'e-x', recorder, session, time, state, username, agent, model, prompt, verb, api_group, \
-            resource, namespace, name, status, masked, replace(summary, 'e-2', 'e-x') FROM exchanges WHERE exchange = 'e-2'",
+            "INSERT INTO exchanges (exchange, recorder, session, time, state, masked, summary) \
+            SELECT 'e-x', recorder, session, time, state, masked, replace(summary, 'e-2', 'e-x') FROM exchanges WHERE exchange = 'e-2'",
             "index",
         ),
     ] {

@@ -8,4 +8,5 @@ mod mutations;
 mod postgres;
 mod reading;
 mod replicas;
+mod searching;
 mod support;
