@@ -57,10 +57,12 @@ enum Command {
     Verify(verify::Arguments),
     /// Print the signed heads of all recorders, to be kept where the collector cannot reach.
     Checkpoint(evidence::CheckpointArguments),
-    /// Write records to a file that anybody with the public key can verify.
+    /// Write records to a file: one that anybody with the public key can verify, or in the format of another program.
     #[command(
         after_help = "Whole batches are written as they came, with all from the first to the last of each recorder: they may \
-        tell of other sessions too.\n\nExample:\n  chaperone export --session 7d9c --out incident.jsonl"
+        tell of other sessions too.\n\nExamples:\n  chaperone export --session 7d9c --out incident.jsonl\n  \
+        chaperone export --session 7d9c --format har --out incident.har\n  \
+        chaperone export --since 1h --format ocsf"
     )]
     Export(evidence::ExportArguments),
     /// Show what was masked in an exchange, to who holds the key it was sealed to.
@@ -120,6 +122,8 @@ enum Failure {
     Sealing { what: String, source: crate::evidence::sealing::SealingError },
     #[error(transparent)]
     Export(#[from] ExportError),
+    #[error(transparent)]
+    Exchanges(#[from] crate::export::ExportError),
     #[error("{0}")]
     Token(String),
     #[error(transparent)]
@@ -160,11 +164,11 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         // Whoever reads has seen enough: `chaperone replay … | head`.
-        Err(Failure::Print(error) | Failure::Export(ExportError::Write(error)))
-            if error.kind() == std::io::ErrorKind::BrokenPipe =>
-        {
-            ExitCode::SUCCESS
-        }
+        Err(
+            Failure::Print(error)
+            | Failure::Export(ExportError::Write(error))
+            | Failure::Exchanges(crate::export::ExportError::Write(error)),
+        ) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => fail(&failure),
     }
 }

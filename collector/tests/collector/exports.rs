@@ -5,7 +5,6 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chaperone::evidence::sha256_hex;
 use serde_json::{Value, json};
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 on_each_database!(
@@ -346,10 +345,4 @@ fn a_second_verifier_gets_the_same_verdicts() {
         assert_eq!(ours("case.jsonl", &kept), expected, "{name}");
         assert_eq!(python("case.jsonl", &kept), expected, "{name}, the second verifier");
     }
-}
-
-/// The repository's own Python, where `make` has made one: it has the package.
-fn python() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python3");
-    if own.exists() { own } else { PathBuf::from("python3") }
 }

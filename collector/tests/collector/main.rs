@@ -3,6 +3,7 @@
 mod durability;
 mod evidence;
 mod exports;
+mod formats;
 mod ingest;
 mod mutations;
 mod postgres;

@@ -422,3 +422,9 @@ pub fn files(folder: &Path) -> Vec<String> {
     names.sort();
     names
 }
+
+/// The repository's own Python, where `make` has made one: it has the package.
+pub fn python() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python3");
+    if own.exists() { own } else { PathBuf::from("python3") }
+}
