@@ -6,6 +6,7 @@ mod keygen;
 mod output;
 mod read;
 mod serve;
+mod token;
 mod unseal;
 mod verify;
 
@@ -67,6 +68,13 @@ enum Command {
     Export(evidence::ExportArguments),
     /// Show what was masked in an exchange, to who holds the key it was sealed to.
     Unseal(unseal::Arguments),
+    /// Make, list and revoke the tokens that filters and people use the collector with.
+    Token {
+        #[command(subcommand)]
+        command: token::Command,
+    },
+    /// Tell who read what over HTTP, the newest first.
+    AccessLog(token::LogArguments),
     /// Check a filter's configuration as the filter itself does.
     #[command(
         after_help = "Exit status: 0 it is good, 1 it is not, 2 it could not be read.\n\nExamples:\n  \
@@ -157,6 +165,8 @@ pub fn main() -> ExitCode {
             }
             Command::Export(arguments) => evidence::export(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Unseal(arguments) => unseal::run(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Token { command } => token::run(command).await.map(|()| ExitCode::SUCCESS),
+            Command::AccessLog(arguments) => token::access_log(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Config { command } => config::run(command),
             Command::Keygen(arguments) => keygen::run(arguments).map(|()| ExitCode::SUCCESS),
         }

@@ -1,8 +1,10 @@
-//! The auditors' read API. Every route needs the auditor token; without a configured one, none answers.
+//! The auditors' read API. Every route needs a token that may read.
 
+use super::auth::{self, Action};
 use super::problem::Problem;
-use super::{App, auth, now};
+use super::{App, now};
 use crate::store::StoreError;
+use crate::store::access::{Access, AccessLog, TokenSummary};
 use crate::store::filter::Filter;
 use crate::store::model::{ExchangeDetail, ExchangeList, RecorderSummary, SessionDetail, SessionList};
 use axum::Json;
@@ -14,8 +16,8 @@ use tokio::sync::OwnedSemaphorePermit;
 /// Longest id of anything that is asked for.
 const MAX_ID: usize = 1024;
 
-/// Proof that the request carries the auditor token, and its turn to read: so many read at a time. Handlers that read
-/// take it first.
+/// Proof that the request comes from somebody who may read, and its turn: so many read at a time. That they read is in
+/// the access log before they get to see anything. Handlers that read take it first.
 pub(super) struct Auditor {
     _turn: OwnedSemaphorePermit,
 }
@@ -24,13 +26,43 @@ impl FromRequestParts<Arc<App>> for Auditor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        auth::require(app.auditor_token.as_ref(), &parts.headers)?;
-        let turn = app.reads.clone().try_acquire_owned().map_err(|_| {
-            let detail = "too many are reading";
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", detail).retry_after(1)
-        })?;
-        Ok(Self { _turn: turn })
+        admit(parts, app, Action::Read).await.map(|turn| Self { _turn: turn })
     }
+}
+
+/// The same, of somebody who may also read who reads.
+pub(super) struct Admin {
+    _turn: OwnedSemaphorePermit,
+}
+
+impl FromRequestParts<Arc<App>> for Admin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        admit(parts, app, Action::Administer).await.map(|turn| Self { _turn: turn })
+    }
+}
+
+async fn admit(parts: &Parts, app: &App, action: Action) -> Result<OwnedSemaphorePermit, Problem> {
+    let caller = auth::require(app, &parts.headers, action).await?;
+    let turn = app.reads.clone().try_acquire_owned().map_err(|_| {
+        let detail = "too many are reading";
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", detail).retry_after(1)
+    })?;
+    let asked = parts.uri.path_and_query().map_or("/", |asked| asked.as_str());
+    let access = Access {
+        time: now(),
+        name: caller.name,
+        token: caller.token,
+        role: caller.role,
+        request: format!("{} {asked}", parts.method),
+    };
+    app.queue.log(access).await.map_err(|error| {
+        let detail = "what is not in the access log cannot be read, and it could not be written";
+        tracing::error!(%error, "Could not write the access log.");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(1)
+    })?;
+    Ok(turn)
 }
 
 /// `?limit=…&after=…`, and what a [`Filter`] is made of where a list is asked for.
@@ -155,6 +187,25 @@ pub(super) async fn recorders(
     State(app): State<Arc<App>>,
 ) -> Result<Json<Vec<RecorderSummary>>, Problem> {
     Ok(Json(app.reader.recorders(now()).await.map_err(failed)?))
+}
+
+/// `GET /v1/access-log`: who read what, the newest first; takes `since` too.
+pub(super) async fn access_log(
+    _admin: Admin,
+    State(app): State<Arc<App>>,
+    page: Page,
+) -> Result<Json<AccessLog>, Problem> {
+    let since = page.filter.since;
+    let page = Page { filter: Filter { since: None, ..page.filter }, ..page }.unfiltered()?;
+    Ok(Json(app.reader.access_log(since, page.limit, page.after.as_deref()).await.map_err(failed)?))
+}
+
+/// `GET /v1/tokens`: every token, never its text.
+pub(super) async fn tokens(
+    _admin: Admin,
+    State(app): State<Arc<App>>,
+) -> Result<Json<Vec<TokenSummary>>, Problem> {
+    Ok(Json(app.reader.tokens().await.map_err(failed)?))
 }
 
 fn missing(what: &str) -> Problem {

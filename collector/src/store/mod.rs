@@ -5,6 +5,7 @@
 //! [`batch`] and [`merge`] know no database. [`Writer`] and [`Reader`] speak SQL, which stands nowhere else, and the same
 //! to an SQLite file and to PostgreSQL: where these differ, the schema does, and a few words.
 
+pub mod access;
 pub mod batch;
 mod database;
 mod error;

@@ -258,13 +258,18 @@ fn gap(row: &AnyRow) -> Result<RecordedGap, StoreError> {
 }
 
 /// Adds that a row comes after a page's end, in descending order.
-fn before(select: &mut Statement, (time, id): (&'static str, &'static str), at: i64, last: String) {
+pub(super) fn before(
+    select: &mut Statement,
+    (time, id): (&'static str, &'static str),
+    at: i64,
+    last: String,
+) {
     select.text("(").text(time).text(" < ").value(at).text(" OR (").text(time).text(" = ").value(at);
     select.text(" AND ").text(id).text(" < ").value(last).text("))");
 }
 
 /// A page's end, `<microseconds>:<id>`.
-fn cursor(text: Option<&str>) -> Option<(i64, String)> {
+pub(super) fn cursor(text: Option<&str>) -> Option<(i64, String)> {
     let (time, id) = text?.split_once(':')?;
     Some((time.parse().ok()?, key(id).into_owned()))
 }

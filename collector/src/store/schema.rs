@@ -27,7 +27,8 @@ macro_rules! step {
 }
 
 /// The steps, oldest first. Files once released never change.
-const STEPS: [(i64, &str, &str, &str); 3] = [step!(1, "records"), step!(2, "replicas"), step!(3, "search")];
+const STEPS: [(i64, &str, &str, &str); 4] =
+    [step!(1, "records"), step!(2, "replicas"), step!(3, "search"), step!(4, "access")];
 
 fn migrator(dialect: Dialect) -> Migrator {
     let step = |(version, name, sqlite, postgres): (i64, &'static str, &'static str, &'static str)| {

@@ -29,9 +29,11 @@ macro_rules! transaction {
     }};
 }
 
+pub(super) use transaction;
+
 /// The one connection that writes. It brings the schema up to date when it opens.
 pub struct Writer {
-    database: Database,
+    pub(super) database: Database,
     /// None after a failure, until the next use opens another: a database that fails in the middle of a transaction may
     /// have ended it by itself, and nobody can tell what state the connection is in.
     connection: Option<AnyConnection>,
@@ -56,7 +58,7 @@ impl Writer {
     }
 
     /// The connection, opened again where it was given up.
-    async fn take(&mut self) -> Result<AnyConnection, StoreError> {
+    pub(super) async fn take(&mut self) -> Result<AnyConnection, StoreError> {
         match self.connection.take() {
             Some(connection) => Ok(connection),
             None => bounded(self.database.dialect(), self.database.connect()).await,
@@ -64,7 +66,7 @@ impl Writer {
     }
 
     /// Keeps the connection where it is in order. True where the transaction is to be tried again.
-    async fn settle<T>(
+    pub(super) async fn settle<T>(
         &mut self,
         connection: AnyConnection,
         result: &Result<T, StoreError>,
@@ -90,7 +92,7 @@ impl Writer {
 }
 
 /// Gives up what takes PostgreSQL too long.
-async fn bounded<T>(
+pub(super) async fn bounded<T>(
     dialect: Dialect,
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
@@ -102,7 +104,7 @@ async fn bounded<T>(
 
 /// How a transaction that writes begins. SQLite's takes the file's one lock at once; PostgreSQL's sees what others have
 /// committed in the meantime, and takes the lock of each row that it changes.
-fn begin(dialect: Dialect) -> &'static str {
+pub(super) fn begin(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Sqlite => "BEGIN IMMEDIATE",
         Dialect::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",

@@ -16,7 +16,7 @@ fn what_the_disk_does_not_take_is_not_acknowledged() {
         .stdin(Stdio::null())
         .args(["-c", "trap '' XFSZ; ulimit -S -f 2048; exec \"$0\" \"$@\""]);
     limited.arg(env!("CARGO_BIN_EXE_chaperone"));
-    let server = Server::start_as(limited, &place, &[], Some(AUDITOR));
+    let server = Server::start_as(limited, &place, &[], INGEST, AUDITOR);
     let padding = "x".repeat(100_000);
     let mut acknowledged = Vec::new();
     let padded =
@@ -79,7 +79,7 @@ fn the_answer_follows_the_sync() {
     traced.args(["-e", "trace=pwrite64,fsync,fdatasync,sendto,write,writev"]);
     traced.arg("-o").arg(&trace).arg(env!("CARGO_BIN_EXE_chaperone"));
     if Command::new("strace").args(["-f", "true"]).stderr(Stdio::null()).status().is_ok_and(|s| s.success()) {
-        let server = Server::start_as(traced, &place, &[], Some(AUDITOR));
+        let server = Server::start_as(traced, &place, &[], INGEST, AUDITOR);
         assert_eq!(server.post(&batch("r-1", 0, ZEROS, &[pods("s", "e-1", 0)])).status, 200);
         server.terminate();
     } else {

@@ -1,5 +1,6 @@
 //! The collector as its users meet it: the real program, driven over HTTP and the command line.
 
+mod access;
 mod durability;
 mod evidence;
 mod exports;

@@ -9,7 +9,7 @@ on_each_database!(
     sessions_are_listed_for_people_and_for_scripts,
     hostile_records_are_inert,
     requests_without_a_session_are_gathered_by_user_and_time,
-    nothing_is_readable_without_the_auditor_token,
+    nothing_is_readable_without_an_auditors_token,
     long_lists_come_in_pages,
     the_command_line_reads_while_the_server_writes,
 );
@@ -266,7 +266,7 @@ fn requests_without_a_session_are_gathered_by_user_and_time() {
     assert_eq!((&session["derived"], &session["requests"]), (&json!(true), &json!(2)));
 }
 
-fn nothing_is_readable_without_the_auditor_token() {
+fn nothing_is_readable_without_an_auditors_token() {
     let place = Place::new();
     let server = place.serve(&[]);
     assert_eq!(server.post(&batch("r-1", 0, ZEROS, &agent_session("s/1 ü"))).status, 200);

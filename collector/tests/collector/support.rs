@@ -157,12 +157,17 @@ impl Place {
     }
 
     pub fn serve(&self, arguments: &[&str]) -> Server {
-        Server::start(self, arguments, Some(AUDITOR))
+        Server::start(self, arguments, INGEST, AUDITOR)
     }
 
     /// A server that was given no auditor token.
     pub fn serve_without_auditors(&self) -> Server {
-        Server::start(self, &[], None)
+        Server::start(self, &[], INGEST, "")
+    }
+
+    /// A server that was given no token at all.
+    pub fn serve_without_tokens(&self) -> Server {
+        Server::start(self, &[], "", "")
     }
 }
 
@@ -206,12 +211,18 @@ impl Answer {
 }
 
 impl Server {
-    fn start(place: &Place, arguments: &[&str], auditor: Option<&str>) -> Self {
-        Self::start_as(program(), place, arguments, auditor)
+    fn start(place: &Place, arguments: &[&str], ingest: &str, auditor: &str) -> Self {
+        Self::start_as(program(), place, arguments, ingest, auditor)
     }
 
     /// Starts `program`, which runs the collector in the end.
-    pub fn start_as(mut program: Command, place: &Place, arguments: &[&str], auditor: Option<&str>) -> Self {
+    pub fn start_as(
+        mut program: Command,
+        place: &Place,
+        arguments: &[&str],
+        ingest: &str,
+        auditor: &str,
+    ) -> Self {
         let mut child = program
             .current_dir(place.folder.path())
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--port-file"])
@@ -219,8 +230,8 @@ impl Server {
             .arg("--database")
             .arg(place.database())
             .args(arguments)
-            .env("CHAPERONE_COLLECTOR_TOKEN", INGEST)
-            .env("CHAPERONE_AUDITOR_TOKEN", auditor.unwrap_or_default())
+            .env("CHAPERONE_COLLECTOR_TOKEN", ingest)
+            .env("CHAPERONE_AUDITOR_TOKEN", auditor)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
