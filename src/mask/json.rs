@@ -26,7 +26,6 @@ use output::{Run, Waiting};
 use role::{Nature, Role};
 use skip::Skip;
 use std::borrow::Cow;
-use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 use text::{Inside, Step, plain_run, step};
@@ -156,6 +155,8 @@ pub struct JsonMasker {
     replacement: Rc<Replacement>,
     lex: Lex,
     frames: Vec<Frame>,
+    /// Closed ones, for what they have allocated.
+    spare: Vec<Frame>,
     skip: Skip,
     /// The key or string being read as far as it came in earlier chunks, as raw bytes between the quotes.
     held: Vec<u8>,
@@ -176,6 +177,7 @@ impl JsonMasker {
             replacement,
             lex: Lex::Start,
             frames: Vec::new(),
+            spare: Vec::new(),
             skip: Skip::default(),
             held: Vec::new(),
             spilled: false,
@@ -221,7 +223,7 @@ impl JsonMasker {
     ///
     /// # Errors
     /// As for [`Self::push`]; also where the body ended too early. An empty body is none.
-    pub fn finish(&mut self) -> Result<(), JsonError> {
+    pub fn finish(&mut self, _out: &mut Vec<u8>) -> Result<(), JsonError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
@@ -302,7 +304,7 @@ impl JsonMasker {
             Lex::Colon if byte == b':' => self.lex = Lex::Value,
             Lex::AfterValue => match (byte, self.in_array()) {
                 (b',', true) => {
-                    if let Some(frame) = self.frames.last_mut() {
+                    if let Some(frame) = self.frames.last_mut().filter(|_| self.skip.depth == 0) {
                         frame.index = frame.index.saturating_add(1);
                     }
                     self.lex = Lex::Value;
@@ -380,9 +382,10 @@ impl JsonMasker {
     ) -> Result<(), JsonError> {
         let role = self.role();
         let reach = self.reach(role);
+        // A watch is a sequence of objects; numbers or words in a row could be read two ways.
         let role = if role.takes(byte) {
             role
-        } else if self.plan.is_secret() {
+        } else if self.plan.is_secret() || (self.plan.watch && role == Role::Document) {
             return Err(JsonError::Shape);
         } else {
             // By kind: an object of known kind is misshapen, or one whose kind is still to come is perhaps no Secret.
@@ -434,9 +437,10 @@ impl JsonMasker {
         if self.waiting.is_some() && matches!(role, Role::Object | Role::Items | Role::Rows) {
             return Err(JsonError::LateKind);
         }
-        let seen = frame::Seen::default();
-        let (key, name) = (Vec::new(), Vec::new());
-        self.frames.push(Frame { array, role, nature, reach, key, index: 0, name, seen });
+        self.frames.push(match self.spare.pop() {
+            Some(spare) => spare.reuse(array, role, nature, reach),
+            None => Frame::new(array, role, nature, reach),
+        });
         Ok(())
     }
 
@@ -448,7 +452,7 @@ impl JsonMasker {
             if self.waiting.as_ref().is_some_and(|waiting| waiting.depth == self.frames.len()) {
                 self.settle(true, at, run, out)?;
             }
-            self.frames.pop();
+            self.spare.extend(self.frames.pop());
         }
         self.value_ends();
         Ok(())

@@ -27,11 +27,6 @@ pub(super) enum Role {
     /// `metadata` and its `annotations` in other objects, for the copies that tools keep there.
     OtherMetadata,
     OtherAnnotations,
-    /// `binaryData` of a ConfigMap: base64, which is looked through as what it decodes to.
-    BinaryData,
-    /// `metadata` and its `annotations` in other objects, for the copies that tools keep there.
-    OtherMetadata,
-    OtherAnnotations,
     /// One of their values.
     DataValue,
     PlainValue,
@@ -56,8 +51,6 @@ pub(super) enum Nature {
     Token,
     /// Nothing to mask.
     Other,
-    /// The same, where the configuration has more to mask. Only asked with, never an object's own.
-    Looked,
     /// The same, where the configuration has more to mask. Only asked with, never an object's own.
     Looked,
     /// Its `kind` has not come yet.
@@ -108,7 +101,6 @@ impl Role {
                 _ => Self::Pass,
             },
             Self::OtherMetadata if key == b"annotations" => Self::OtherAnnotations,
-            Self::OtherMetadata if key == b"annotations" => Self::OtherAnnotations,
             Self::Annotations => Self::Annotation,
             Self::Labels => Self::Label,
             Self::Data => Self::DataValue,
@@ -129,8 +121,6 @@ impl Role {
             (Nature::Secret, b"message") => Self::Text,
             (Nature::Secret, b"details") => Self::Details,
             (Nature::Token, b"status" | b"spec") => Self::TokenHolder,
-            (Nature::Looked, b"metadata") => Self::OtherMetadata,
-            (Nature::Looked, b"binaryData") => Self::BinaryData,
             (Nature::Looked, b"metadata") => Self::OtherMetadata,
             (_, b"binaryData") => Self::BinaryData,
             _ => Self::Pass,
