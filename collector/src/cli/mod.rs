@@ -5,6 +5,7 @@ mod evidence;
 mod keygen;
 mod output;
 mod read;
+mod reconcile;
 mod serve;
 mod token;
 mod unseal;
@@ -66,6 +67,12 @@ enum Command {
         chaperone export --since 1h --format ocsf"
     )]
     Export(evidence::ExportArguments),
+    /// Compare the API server's audit log with the records: what went around the gateway, what was never logged.
+    #[command(
+        after_help = "Exit status: 0 both tell of the same requests, 1 they do not, 2 it could not be compared.\n\nExample:\n  \
+        chaperone reconcile /var/log/kubernetes/audit.log --user system:serviceaccount:chaperone:gateway"
+    )]
+    Reconcile(reconcile::Arguments),
     /// Show what was masked in an exchange, to who holds the key it was sealed to.
     Unseal(unseal::Arguments),
     /// Make, list and revoke the tokens that filters and people use the collector with.
@@ -164,6 +171,7 @@ pub fn main() -> ExitCode {
                 evidence::checkpoint(arguments).await.map(|()| ExitCode::SUCCESS)
             }
             Command::Export(arguments) => evidence::export(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Reconcile(arguments) => reconcile::run(arguments).await,
             Command::Unseal(arguments) => unseal::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Token { command } => token::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::AccessLog(arguments) => token::access_log(arguments).await.map(|()| ExitCode::SUCCESS),

@@ -12,6 +12,7 @@ use chaperone_record::{Gap, Timestamp};
 use serde::de::DeserializeOwned;
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, Row as _};
+use std::collections::BTreeSet;
 
 /// Connections that read at a time.
 const READERS: u32 = 4;
@@ -86,6 +87,17 @@ impl Reader {
         let more = rows.len() > exchanges.len();
         let next = exchanges.last().filter(|_| more).map(|e| format!("{}:{}", e.time.micros(), e.exchange));
         Ok(ExchangeList { exchanges, next })
+    }
+
+    /// Which of these exchanges are in the records.
+    pub async fn known(&self, exchanges: &[&str]) -> Result<BTreeSet<String>, StoreError> {
+        let mut select = Statement::new("SELECT x.exchange FROM exchanges x WHERE x.exchange IN (");
+        select.each(exchanges, |select, exchange| {
+            select.value((*exchange).to_owned());
+        });
+        select.text(")");
+        let rows = select.query().fetch_all(&self.pool).await?;
+        Ok(rows.iter().map(|row| row.try_get("exchange")).collect::<Result<_, _>>()?)
     }
 
     /// One session's numbers.
