@@ -9,6 +9,7 @@ mod ingest;
 mod mutations;
 mod postgres;
 mod reading;
+mod reconciling;
 mod replicas;
 mod searching;
 mod support;
