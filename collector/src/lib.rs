@@ -3,11 +3,15 @@
 //! - [`server`] takes batches over HTTP and answers once they are on disk; it also serves the read API.
 //! - [`store`] is where they are kept: the batches exactly as they came, and an index over their entries.
 //! - [`evidence`] checks signatures and chains, so that nobody has to take the store's word.
+//! - [`export`] writes exchanges in the formats of others.
+//! - [`reconcile`] compares the records with the API server's audit log.
 //! - [`present`] turns records, which are untrusted, into text that is safe on a terminal.
 //! - [`cli`] is the command line around all of it.
 
 pub mod cli;
 pub mod evidence;
+pub mod export;
 pub mod present;
+pub mod reconcile;
 pub mod server;
 pub mod store;

@@ -4,13 +4,15 @@ use super::{Failure, Source, output, read};
 use crate::evidence::bundle;
 use crate::evidence::checkpoint::Checkpoint;
 use crate::evidence::scope::Scope;
+use crate::export::{self, Format, Selection};
 use crate::present::counted;
 use crate::server::now;
-use crate::store::sqlite::Reader;
+use crate::store::Reader;
+use crate::store::filter::{Filter, moment};
 use chaperone_record::Timestamp;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::fs::OpenOptions;
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -27,14 +29,30 @@ pub(super) struct ExportArguments {
     #[arg(long, value_name = "ID", conflicts_with_all = ["since", "until"])]
     session: Option<String>,
     /// Only what holds exchanges that began at this moment or later, like 2026-11-23T08:00:00Z.
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
     /// Only what holds exchanges that began until this moment.
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Timestamp>,
+    /// What to write.
+    #[arg(long, value_enum, default_value_t = Form::Bundle)]
+    format: Form,
     /// The file to write; one that is there is never overwritten. Default: standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+}
+
+/// What an export is written as.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// Whole batches, as they came: what `verify` checks.
+    Bundle,
+    /// HTTP Archive, for browsers' developer tools.
+    Har,
+    /// OCSF API Activity (6003), one event a line.
+    Ocsf,
+    /// CloudEvents, one a line.
+    Cloudevents,
 }
 
 pub(super) async fn checkpoint(arguments: CheckpointArguments) -> Result<(), Failure> {
@@ -45,24 +63,46 @@ pub(super) async fn checkpoint(arguments: CheckpointArguments) -> Result<(), Fai
 
 pub(super) async fn export(arguments: ExportArguments) -> Result<(), Failure> {
     let reader = read::snapshot(&arguments.source).await?;
-    let scope = scope(&reader, &arguments).await?;
-    let (manifest, batches) = match arguments.out {
-        None => bundle::export(&reader, scope, now(), BufWriter::new(io::stdout().lock())).await?,
-        Some(path) => {
-            let mut options = OpenOptions::new();
-            options.write(true).create_new(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            let failed = |source| Failure::File { path: path.clone(), source };
-            let file = options.open(&path).map_err(failed)?;
-            let written = bundle::export(&reader, scope, now(), BufWriter::new(&file)).await?;
-            file.sync_all().map_err(failed)?;
-            written
-        }
+    let Some(path) = &arguments.out else {
+        return write(&reader, &arguments, io::stdout().lock()).await;
     };
-    let batches = if batches == 1 { "1 batch".to_owned() } else { format!("{batches} batches") };
-    let recorders = counted(manifest.chains.len() as i128, "recorder");
-    anstream::eprintln!("Exported {batches} of {recorders}.");
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let failed = |source| Failure::File { path: path.clone(), source };
+    let file = options.open(path).map_err(failed)?;
+    write(&reader, &arguments, &file).await?;
+    file.sync_all().map_err(failed)
+}
+
+async fn write(reader: &Reader, arguments: &ExportArguments, out: impl Write) -> Result<(), Failure> {
+    let out = BufWriter::new(out);
+    let format = match arguments.format {
+        Form::Bundle => {
+            let scope = scope(reader, arguments).await?;
+            let (manifest, batches) = bundle::export(reader, scope, now(), out).await?;
+            let batches = if batches == 1 { "1 batch".to_owned() } else { format!("{batches} batches") };
+            let recorders = counted(manifest.chains.len() as i128, "recorder");
+            anstream::eprintln!("Exported {batches} of {recorders}.");
+            return Ok(());
+        }
+        Form::Har => Format::Har,
+        Form::Ocsf => Format::Ocsf,
+        Form::Cloudevents => Format::CloudEvents,
+    };
+    let selection = match &arguments.session {
+        Some(session) => Selection::Session(session.clone()),
+        None => Selection::Filter(Box::new(Filter {
+            since: arguments.since,
+            until: arguments.until,
+            ..Filter::default()
+        })),
+    };
+    let exported = export::export(reader, &selection, format, out).await?;
+    let missing = || Failure::Missing { what: "session", id: arguments.session.clone().unwrap_or_default() };
+    let exchanges = counted(i128::from(exported.ok_or_else(missing)?), "exchange");
+    anstream::eprintln!("Exported {exchanges}.");
     Ok(())
 }
 
@@ -78,8 +118,4 @@ async fn scope(reader: &Reader, arguments: &ExportArguments) -> Result<Scope, Fa
             until: until.unwrap_or_else(now),
         },
     })
-}
-
-fn time(text: &str) -> Result<Timestamp, &'static str> {
-    Timestamp::parse(text).ok_or("not an RFC 3339 time in UTC, like 2026-11-23T08:00:00Z")
 }

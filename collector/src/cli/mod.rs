@@ -5,7 +5,9 @@ mod evidence;
 mod keygen;
 mod output;
 mod read;
+mod reconcile;
 mod serve;
+mod token;
 mod unseal;
 mod verify;
 
@@ -30,8 +32,17 @@ enum Command {
         after_help = "Example:\n  CHAPERONE_COLLECTOR_TOKEN=… chaperone serve --database records.db --public-key public-keys.json"
     )]
     Serve(serve::Arguments),
-    /// List sessions, the newest first.
+    /// List sessions, the newest first: all, or those with an exchange that the options describe.
+    #[command(after_help = "Examples:\n  chaperone sessions --user alice --since 2h\n  \
+        chaperone sessions --namespace payments --verb delete --decision refused -o json")]
     Sessions(read::SessionsArguments),
+    /// Find exchanges by the words in their requests and responses, and by what the options describe; the newest first.
+    #[command(
+        after_help = "Words are letters and digits, upper and lower case alike; all must be there, in any order. \
+        `pass*` finds every word that begins so.\n\nExamples:\n  chaperone search payments db-password --since 7d\n  \
+        chaperone search --resource pods/exec --status 101\n  chaperone search 'crash*' --agent claude-code -o yaml"
+    )]
+    Search(read::SearchArguments),
     /// Show one exchange in full, with its bodies.
     Show(read::ShowArguments),
     /// Tell a session step by step.
@@ -48,14 +59,29 @@ enum Command {
     Verify(verify::Arguments),
     /// Print the signed heads of all recorders, to be kept where the collector cannot reach.
     Checkpoint(evidence::CheckpointArguments),
-    /// Write records to a file that anybody with the public key can verify.
+    /// Write records to a file: one that anybody with the public key can verify, or in the format of another program.
     #[command(
         after_help = "Whole batches are written as they came, with all from the first to the last of each recorder: they may \
-        tell of other sessions too.\n\nExample:\n  chaperone export --session 7d9c --out incident.jsonl"
+        tell of other sessions too.\n\nExamples:\n  chaperone export --session 7d9c --out incident.jsonl\n  \
+        chaperone export --session 7d9c --format har --out incident.har\n  \
+        chaperone export --since 1h --format ocsf"
     )]
     Export(evidence::ExportArguments),
+    /// Compare the API server's audit log with the records: what went around the gateway, what was never logged.
+    #[command(
+        after_help = "Exit status: 0 both tell of the same requests, 1 they do not, 2 it could not be compared.\n\nExample:\n  \
+        chaperone reconcile /var/log/kubernetes/audit.log --user system:serviceaccount:chaperone:gateway"
+    )]
+    Reconcile(reconcile::Arguments),
     /// Show what was masked in an exchange, to who holds the key it was sealed to.
     Unseal(unseal::Arguments),
+    /// Make, list and revoke the tokens that filters and people use the collector with.
+    Token {
+        #[command(subcommand)]
+        command: token::Command,
+    },
+    /// Tell who read what over HTTP, the newest first.
+    AccessLog(token::LogArguments),
     /// Check a filter's configuration as the filter itself does.
     #[command(
         after_help = "Exit status: 0 it is good, 1 it is not, 2 it could not be read.\n\nExamples:\n  \
@@ -72,8 +98,8 @@ enum Command {
 /// The database that a command reads.
 #[derive(Args)]
 struct Source {
-    /// The collector's database: a file or sqlite://FILE. It may be in use by a running collector.
-    #[arg(long, short, env = "CHAPERONE_DATABASE", default_value = "chaperone.db", value_parser = database)]
+    /// The collector's database: a file, sqlite://FILE or postgres://USER@HOST/NAME. It may be in use by running collectors.
+    #[arg(long, short, env = "CHAPERONE_DATABASE", hide_env_values = true, default_value = "chaperone.db", value_parser = database)]
     database: Database,
 }
 
@@ -84,6 +110,8 @@ enum Format {
     Text,
     /// For scripts.
     Json,
+    /// The same as YAML.
+    Yaml,
 }
 
 fn database(text: &str) -> Result<Database, UnknownDatabase> {
@@ -109,8 +137,12 @@ enum Failure {
     Sealing { what: String, source: crate::evidence::sealing::SealingError },
     #[error(transparent)]
     Export(#[from] ExportError),
+    #[error(transparent)]
+    Exchanges(#[from] crate::export::ExportError),
     #[error("{0}")]
     Token(String),
+    #[error(transparent)]
+    Filter(#[from] crate::store::filter::FilterError),
     #[error("no such {what}: {id}")]
     Missing { what: &'static str, id: String },
     #[error("no randomness: {0}")]
@@ -130,6 +162,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Serve(arguments) => serve::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Sessions(arguments) => read::sessions(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Search(arguments) => read::search(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Show(arguments) => read::show(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Replay(arguments) => read::replay(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Recorders(arguments) => read::recorders(arguments).await.map(|()| ExitCode::SUCCESS),
@@ -138,7 +171,10 @@ pub fn main() -> ExitCode {
                 evidence::checkpoint(arguments).await.map(|()| ExitCode::SUCCESS)
             }
             Command::Export(arguments) => evidence::export(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Reconcile(arguments) => reconcile::run(arguments).await,
             Command::Unseal(arguments) => unseal::run(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Token { command } => token::run(command).await.map(|()| ExitCode::SUCCESS),
+            Command::AccessLog(arguments) => token::access_log(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Config { command } => config::run(command),
             Command::Keygen(arguments) => keygen::run(arguments).map(|()| ExitCode::SUCCESS),
         }
@@ -146,11 +182,11 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         // Whoever reads has seen enough: `chaperone replay … | head`.
-        Err(Failure::Print(error) | Failure::Export(ExportError::Write(error)))
-            if error.kind() == std::io::ErrorKind::BrokenPipe =>
-        {
-            ExitCode::SUCCESS
-        }
+        Err(
+            Failure::Print(error)
+            | Failure::Export(ExportError::Write(error))
+            | Failure::Exchanges(crate::export::ExportError::Write(error)),
+        ) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => fail(&failure),
     }
 }

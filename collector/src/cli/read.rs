@@ -3,9 +3,9 @@
 use super::{Failure, Format, Source, output};
 use crate::present::{table, timeline::Timeline};
 use crate::server::now;
-use crate::store::Database;
+use crate::store::Reader;
+use crate::store::filter::Filter;
 use crate::store::model::{ExchangeDetail, ExchangeSummary, SessionSummary};
-use crate::store::sqlite::Reader;
 use clap::Args;
 use serde::Serialize;
 
@@ -16,6 +16,24 @@ const PAGE: u32 = 500;
 pub(super) struct SessionsArguments {
     #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    filter: Filter,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value = "text")]
+    output: Format,
+}
+
+#[derive(Args)]
+pub(super) struct SearchArguments {
+    /// What to look for.
+    words: Vec<String>,
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    filter: Filter,
     /// At most so many.
     #[arg(long, default_value_t = 50)]
     limit: u32,
@@ -62,21 +80,21 @@ pub(super) struct RecordersArguments {
 }
 
 pub(super) async fn open(source: &Source) -> Result<Reader, Failure> {
-    let Database::Sqlite(path) = &source.database;
-    Ok(Reader::open(path).await?)
+    Ok(Reader::open(&source.database).await?)
 }
 
 /// The database at one moment.
 pub(super) async fn snapshot(source: &Source) -> Result<Reader, Failure> {
-    let Database::Sqlite(path) = &source.database;
-    Ok(Reader::snapshot(path).await?)
+    Ok(Reader::snapshot(&source.database).await?)
 }
 
 pub(super) async fn sessions(arguments: SessionsArguments) -> Result<(), Failure> {
-    let list = open(&arguments.source).await?.sessions(arguments.limit.max(1), None).await?;
+    arguments.filter.check()?;
+    let reader = open(&arguments.source).await?;
+    let list = reader.sessions(&arguments.filter, arguments.limit.max(1), None).await?;
     match arguments.output {
-        Format::Json => output::json(&list)?,
-        Format::Text if list.sessions.is_empty() => output::lines(["No sessions yet."])?,
+        format @ (Format::Json | Format::Yaml) => output::value(format, &list)?,
+        Format::Text if list.sessions.is_empty() => output::lines(["No sessions."])?,
         Format::Text => output::lines([table::sessions(&list.sessions)])?,
     }
     Ok(())
@@ -85,9 +103,22 @@ pub(super) async fn sessions(arguments: SessionsArguments) -> Result<(), Failure
 pub(super) async fn recorders(arguments: RecordersArguments) -> Result<(), Failure> {
     let recorders = open(&arguments.source).await?.recorders(now()).await?;
     match arguments.output {
-        Format::Json => output::json(&recorders)?,
+        format @ (Format::Json | Format::Yaml) => output::value(format, &recorders)?,
         Format::Text if recorders.is_empty() => output::lines(["No recorders yet."])?,
         Format::Text => output::lines([table::recorders(&recorders)])?,
+    }
+    Ok(())
+}
+
+pub(super) async fn search(arguments: SearchArguments) -> Result<(), Failure> {
+    let SearchArguments { words, source, mut filter, limit, output: format } = arguments;
+    filter.words = (!words.is_empty()).then(|| words.join(" "));
+    filter.check()?;
+    let list = open(&source).await?.exchanges(&filter, limit.max(1), None).await?;
+    match format {
+        Format::Json | Format::Yaml => output::value(format, &list)?,
+        Format::Text if list.exchanges.is_empty() => output::lines(["Nothing found."])?,
+        Format::Text => output::lines([table::exchanges(&list.exchanges)])?,
     }
     Ok(())
 }
@@ -96,7 +127,7 @@ pub(super) async fn show(arguments: ShowArguments) -> Result<(), Failure> {
     let found = open(&arguments.source).await?.exchange(&arguments.exchange).await?;
     let detail = found.ok_or(Failure::Missing { what: "exchange", id: arguments.exchange })?;
     match arguments.output {
-        Format::Json => output::json(&detail)?,
+        format @ (Format::Json | Format::Yaml) => output::value(format, &detail)?,
         Format::Text => output::lines(table::exchange(&detail))?,
     }
     Ok(())
@@ -105,7 +136,7 @@ pub(super) async fn show(arguments: ShowArguments) -> Result<(), Failure> {
 pub(super) async fn replay(arguments: ReplayArguments) -> Result<(), Failure> {
     let reader = open(&arguments.source).await?;
     match arguments.output {
-        Format::Json => replay_json(&reader, &arguments).await,
+        Format::Json | Format::Yaml => replay_value(&reader, &arguments).await,
         Format::Text => replay_text(&reader, &arguments).await,
     }
 }
@@ -151,7 +182,7 @@ enum Step {
     Detail(Box<ExchangeDetail>),
 }
 
-async fn replay_json(reader: &Reader, arguments: &ReplayArguments) -> Result<(), Failure> {
+async fn replay_value(reader: &Reader, arguments: &ReplayArguments) -> Result<(), Failure> {
     let (mut after, mut exchanges) = (None::<String>, Vec::new());
     let summary = loop {
         let page = reader.session_detail(&arguments.session, PAGE, after.as_deref()).await?;
@@ -168,6 +199,6 @@ async fn replay_json(reader: &Reader, arguments: &ReplayArguments) -> Result<(),
             break page.summary;
         }
     };
-    output::json(&Replay { summary, exchanges })?;
+    output::value(arguments.output, &Replay { summary, exchanges })?;
     Ok(())
 }

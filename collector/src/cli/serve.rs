@@ -20,8 +20,9 @@ const AUDITOR_TOKEN: &str = "CHAPERONE_AUDITOR_TOKEN";
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// Where to keep records: a file or sqlite://FILE; made where it is missing.
-    #[arg(long, short, env = "CHAPERONE_DATABASE", default_value = "chaperone.db", value_parser = database)]
+    /// Where to keep records: a file or sqlite://FILE, made where it is missing, or postgres://USER@HOST/NAME, which several
+    /// collectors may share.
+    #[arg(long, short, env = "CHAPERONE_DATABASE", hide_env_values = true, default_value = "chaperone.db", value_parser = database)]
     database: Database,
     /// Where to listen. Port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8088")]
@@ -29,11 +30,12 @@ pub(super) struct Arguments {
     /// Write `host:port` to this file once listening.
     #[arg(long, value_name = "FILE")]
     port_file: Option<PathBuf>,
-    /// The token filters post with; default: the environment's CHAPERONE_COLLECTOR_TOKEN.
+    /// The token filters post with; default: the environment's CHAPERONE_COLLECTOR_TOKEN. Further ones are made by
+    /// `chaperone token create`.
     #[arg(long, value_name = "FILE")]
     ingest_token_file: Option<PathBuf>,
-    /// The token auditors read with; default: the environment's CHAPERONE_AUDITOR_TOKEN. Without one nothing can be
-    /// read over HTTP.
+    /// The token auditors read with; default: the environment's CHAPERONE_AUDITOR_TOKEN. Further ones are made
+    /// by `chaperone token create`.
     #[arg(long, value_name = "FILE")]
     auditor_token_file: Option<PathBuf>,
     /// Public keys that batches must be signed with: a JWK set or PEM. Without one, batches are taken unchecked.
@@ -66,11 +68,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         queue_bytes: arguments.queue_bytes,
         queue_batches: arguments.queue_batches,
     };
-    let ingest_token = token(arguments.ingest_token_file.as_deref(), INGEST_TOKEN)?.ok_or_else(|| {
-        Failure::Token(format!("no ingest token: give --ingest-token-file or set {INGEST_TOKEN}"))
-    })?;
+    let ingest_token = token(arguments.ingest_token_file.as_deref(), INGEST_TOKEN)?;
     let auditor_token = token(arguments.auditor_token_file.as_deref(), AUDITOR_TOKEN)?;
-    if auditor_token.as_ref() == Some(&ingest_token) {
+    if auditor_token.is_some() && auditor_token == ingest_token {
         let why = "the auditor's token is the ingest token: every gateway could read all records; use two";
         return Err(Failure::Token(why.to_owned()));
     }
@@ -79,7 +79,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         tracing::warn!("No public key is configured: batches are taken without checking their signatures.");
     }
     if auditor_token.is_none() {
-        tracing::info!("No auditor token is configured: nothing can be read over HTTP.");
+        tracing::info!(
+            "No auditor token is configured: readers need one of the database's (`chaperone token create`)."
+        );
     }
     for kid in keys.kids() {
         tracing::info!(kid, "Batches must be signed.");

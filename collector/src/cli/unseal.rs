@@ -40,7 +40,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
             .open(text, &exchange)
             .map_err(|source| Failure::Sealing { what: exchange.clone(), source })?;
         match format {
-            Format::Json => output::json(&originals)?,
+            Format::Json | Format::Yaml => output::value(format, &originals)?,
             Format::Text => {
                 output::lines(originals.values.iter().flat_map(shown))?;
                 if originals.omitted > 0 {

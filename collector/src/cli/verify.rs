@@ -71,7 +71,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         }
     };
     match arguments.output {
-        Format::Json => output::json(&Printed { export: manifest.as_ref(), report: &report })?,
+        format @ (Format::Json | Format::Yaml) => {
+            output::value(format, &Printed { export: manifest.as_ref(), report: &report })?;
+        }
         Format::Text => {
             output::lines(manifest.iter().flat_map(evidence::manifest))?;
             output::lines(evidence::report(&report))?;

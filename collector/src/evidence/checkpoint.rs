@@ -4,8 +4,8 @@
 //! Whoever keeps a checkpoint out of the collector's reach can prove up to where each chain went.
 
 use super::sha256_hex;
+use crate::store::Reader;
 use crate::store::StoreError;
-use crate::store::sqlite::Reader;
 use chaperone_record::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -5,10 +5,10 @@ use super::checkpoint::Checkpoint;
 use super::keys::KeySet;
 use super::report::{Code, Finding, Report};
 use super::scope::Scope;
+use crate::store::Reader;
 use crate::store::StoreError;
 use crate::store::merge::Totals;
 use crate::store::model::{ExchangeSummary, RecorderState, SessionSummary};
-use crate::store::sqlite::Reader;
 use chaperone_record::{Attributed, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,6 +3,7 @@
 
 pub mod body;
 pub mod evidence;
+pub mod reconciliation;
 pub mod sanitize;
 pub mod sentence;
 pub mod table;

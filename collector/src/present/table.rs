@@ -5,8 +5,11 @@ use super::sanitize::line;
 use super::sentence::sentence;
 use super::timeline::{attributed, duration, micros_between, second, user_text};
 use super::{BOLD, RED, YELLOW, counted, styled};
-use crate::store::model::{ExchangeDetail, RecorderState, RecorderSummary, SessionSummary, SessionUser};
-use chaperone_record::Attributed;
+use crate::store::access::{Access, TokenSummary};
+use crate::store::model::{
+    ExchangeDetail, ExchangeSummary, RecorderState, RecorderSummary, SessionSummary, SessionUser,
+};
+use chaperone_record::{Attributed, Timestamp};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 /// The list of sessions, in `kubectl`'s plain manner.
@@ -41,6 +44,56 @@ pub fn sessions(sessions: &[SessionSummary]) -> String {
         table.add_row(texts.into_iter().chain(numbers.map(|number| number.to_string())));
     }
     printed(table, 6)
+}
+
+/// A list of exchanges.
+pub fn exchanges(exchanges: &[ExchangeSummary]) -> String {
+    let mut table = plain(&["TIME", "SESSION", "USER", "WHAT", "STATUS", "EXCHANGE"]);
+    for exchange in exchanges {
+        let user = exchange.requested.as_ref().and_then(|head| head.user.as_ref());
+        let status = exchange.response_status.as_ref().map_or_else(|| "-".to_owned(), |s| s.code.to_string());
+        table.add_row([
+            moment(exchange.time),
+            line(exchange.session.as_deref().unwrap_or("-")).into_owned(),
+            line(user.map_or("-", |user| &user.username)).into_owned(),
+            sentence(exchange),
+            status,
+            line(&exchange.exchange).into_owned(),
+        ]);
+    }
+    printed(table, usize::MAX)
+}
+
+/// The list of tokens, as they stand at `now`.
+pub fn tokens(tokens: &[TokenSummary], now: Timestamp) -> String {
+    let mut table = plain(&["ID", "NAME", "ROLE", "CREATED", "STATE"]);
+    for token in tokens {
+        let state = match (token.revoked, token.expires) {
+            (Some(revoked), _) => format!("revoked {}", moment(revoked)),
+            (None, Some(expires)) if expires <= now => format!("expired {}", moment(expires)),
+            (None, Some(expires)) => format!("good until {}", moment(expires)),
+            (None, None) => "good".to_owned(),
+        };
+        let name = line(&token.name).into_owned();
+        table.add_row([token.id.clone(), name, token.role.as_str().to_owned(), moment(token.created), state]);
+    }
+    printed(table, usize::MAX)
+}
+
+/// Who read what.
+pub fn accesses(accesses: &[Access]) -> String {
+    let mut table = plain(&["TIME", "NAME", "ROLE", "TOKEN", "REQUEST"]);
+    for access in accesses {
+        let name = line(&access.name).into_owned();
+        let token = access.token.as_deref().unwrap_or("-").to_owned();
+        let request = line(&access.request).into_owned();
+        table.add_row([moment(access.time), name, access.role.as_str().to_owned(), token, request]);
+    }
+    printed(table, usize::MAX)
+}
+
+fn moment(time: Timestamp) -> String {
+    second(i64::try_from(time.micros()).unwrap_or(i64::MAX))
 }
 
 /// The list of recorders.

@@ -1,6 +1,9 @@
-//! Who may post and who may read: two bearer tokens that know nothing of each other.
+//! Who may post and who may read: bearer tokens, each for one role. Two may be configured, and any number kept in the
+//! database.
 
 use super::problem::Problem;
+use super::{App, now};
+use crate::store::access::{Role, is_token};
 use axum::http::{HeaderMap, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -37,19 +40,89 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Lets a request pass that carries `token` as its only `Authorization: Bearer`. Without a configured token, none does.
-pub(super) fn require(token: Option<&Token>, headers: &HeaderMap) -> Result<(), Problem> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let presented = match (values.next(), values.next()) {
-        (Some(value), None) => value.to_str().ok().and_then(|value| value.split_once(' ')),
-        _ => None,
-    };
-    let presented =
-        presented.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
-    match (token, presented) {
-        (Some(token), Some(presented)) if token.matches(presented) => Ok(()),
-        _ => Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid bearer token is required")),
+/// What a request is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Post records.
+    Post,
+    /// Read records.
+    Read,
+    /// Read who reads, and which tokens there are.
+    Administer,
+}
+
+/// Who sent a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Caller {
+    /// Whose token it is.
+    pub(super) name: String,
+    /// Its id; none for a configured one.
+    pub(super) token: Option<String>,
+    pub(super) role: Role,
+}
+
+/// The tokens of the configuration.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Configured {
+    pub(super) ingest: Option<Token>,
+    pub(super) auditor: Option<Token>,
+}
+
+impl Configured {
+    fn caller(&self, presented: &str) -> Option<Caller> {
+        let roles = [(&self.ingest, Role::Ingest), (&self.auditor, Role::Auditor)];
+        let (_, role) = roles
+            .into_iter()
+            .find(|(token, _)| token.as_ref().is_some_and(|token| token.matches(presented)))?;
+        Some(Caller { name: "configured".to_owned(), token: None, role })
     }
+}
+
+/// Lets a request pass that carries, as its only `Authorization: Bearer`, a token whose role allows the action.
+pub(super) async fn require(app: &App, headers: &HeaderMap, action: Action) -> Result<Caller, Problem> {
+    let unknown =
+        || Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid bearer token is required");
+    let presented = presented(headers).ok_or_else(unknown)?;
+    let caller = match app.configured.caller(presented) {
+        Some(caller) => Some(caller),
+        None if is_token(presented) => kept(app, presented).await?,
+        None => None,
+    };
+    let caller = caller.ok_or_else(unknown)?;
+    if allows(caller.role, action) {
+        return Ok(caller);
+    }
+    let detail = format!("a token of role {} is not for this", caller.role.as_str());
+    Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail))
+}
+
+fn allows(role: Role, action: Action) -> bool {
+    match action {
+        Action::Post => role == Role::Ingest,
+        Action::Read => matches!(role, Role::Auditor | Role::Admin),
+        Action::Administer => role == Role::Admin,
+    }
+}
+
+async fn kept(app: &App, presented: &str) -> Result<Option<Caller>, Problem> {
+    let found = app.tokens.token(presented, now()).await.map_err(|error| {
+        tracing::error!(%error, "Could not look a token up.");
+        let detail = "the database of tokens could not be read";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+            .because(error.reason())
+            .retry_after(1)
+    })?;
+    Ok(found.map(|token| Caller { name: token.name, token: Some(token.id), role: token.role }))
+}
+
+/// The one bearer token of a request.
+fn presented(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (scheme, token) = match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok()?.split_once(' ')?,
+        _ => return None,
+    };
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 #[cfg(test)]
@@ -60,11 +133,12 @@ mod tests {
     fn only_the_one_token_passes() {
         let token = Token::new("0123456789abcdef\n").unwrap();
         let pass = |values: &[&str], token: Option<&Token>| {
+            let configured = Configured { ingest: None, auditor: token.cloned() };
             let mut headers = HeaderMap::new();
             for value in values {
                 headers.append(header::AUTHORIZATION, value.parse().unwrap());
             }
-            require(token, &headers).is_ok()
+            presented(&headers).is_some_and(|presented| configured.caller(presented).is_some())
         };
         let good = "Bearer 0123456789abcdef";
         assert!(pass(&[good], Some(&token)));
@@ -79,6 +153,20 @@ mod tests {
             &[good, good],
         ] {
             assert!(!pass(wrong, Some(&token)), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_role_does_what_it_is_for() {
+        for (role, may) in [
+            (Role::Ingest, [true, false, false]),
+            (Role::Auditor, [false, true, false]),
+            (Role::Admin, [false, true, true]),
+        ] {
+            assert_eq!(
+                [Action::Post, Action::Read, Action::Administer].map(|action| allows(role, action)),
+                may
+            );
         }
     }
 

@@ -1,8 +1,9 @@
 //! `POST /v1/records`: one batch, acknowledged once it is durable.
 
+use super::auth::{self, Action};
 use super::metrics::Reason;
 use super::problem::Problem;
-use super::{App, auth, now};
+use super::{App, now};
 use crate::evidence::signature;
 use crate::store::batch::ReceivedBatch;
 use crate::store::writer::{Stored, SubmitError};
@@ -40,7 +41,7 @@ pub(super) async fn post_records(
 
 async fn take(app: &App, request: Request<Body>) -> Result<Acknowledgement, Problem> {
     let (parts, body) = request.into_parts();
-    let admitted = match admit(app, &parts.headers) {
+    let admitted = match admit(app, &parts.headers).await {
         Ok(admitted) => admitted,
         Err(problem) => {
             drain(app, body).await;
@@ -66,8 +67,8 @@ struct Admitted<'a> {
 
 /// Decides by the headers alone. Room for the whole body is set aside before its first byte is read: what waits is
 /// bounded in bytes.
-fn admit<'a>(app: &'a App, headers: &HeaderMap) -> Result<Admitted<'a>, Problem> {
-    auth::require(Some(&app.ingest_token), headers)?;
+async fn admit<'a>(app: &'a App, headers: &HeaderMap) -> Result<Admitted<'a>, Problem> {
+    auth::require(app, headers, Action::Post).await?;
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         let detail = "batches are sent without a content encoding";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "contentEncoding", detail));

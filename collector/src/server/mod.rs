@@ -8,10 +8,9 @@ mod problem;
 mod read;
 
 use crate::evidence::keys::KeySet;
-use crate::store::sqlite::{Reader, Writer};
 use crate::store::writer::WriteQueue;
-use crate::store::{Database, StoreError};
-use auth::Token;
+use crate::store::{Database, Reader, StoreError, Writer};
+use auth::{Configured, Token};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
@@ -28,6 +27,9 @@ use tokio::task::JoinHandle;
 /// How long requests in flight may take once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// Most requests that read at a time; more are answered 429.
+const READS: usize = 32;
+
 /// What a server needs to start.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -35,9 +37,9 @@ pub struct Config {
     pub database: Database,
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// What filters present.
-    pub ingest_token: Token,
-    /// What auditors present; without one nothing can be read.
+    /// What filters present, beside the tokens in the database.
+    pub ingest_token: Option<Token>,
+    /// What auditors present, beside the tokens in the database.
     pub auditor_token: Option<Token>,
     /// The keys batches must be signed with; empty accepts them unchecked.
     pub keys: KeySet,
@@ -69,6 +71,12 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Nobody could post anything.
+    #[error(
+        "no ingest token: give --ingest-token-file, set CHAPERONE_COLLECTOR_TOKEN, or make one with \
+        `chaperone token create --role ingest`"
+    )]
+    NoIngestToken,
     /// The address.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -83,11 +91,14 @@ pub enum StartError {
 struct App {
     queue: WriteQueue,
     reader: Reader,
-    ingest_token: Token,
-    auditor_token: Option<Token>,
+    /// Reads tokens, so that no long search is in the way.
+    tokens: Reader,
+    configured: Configured,
     keys: KeySet,
     limits: Limits,
     room: Semaphore,
+    /// Turns to read.
+    reads: Arc<Semaphore>,
     metrics: Metrics,
 }
 
@@ -98,14 +109,18 @@ pub struct Server {
     serving: JoinHandle<std::io::Result<()>>,
     writing: JoinHandle<Writer>,
     reader: Reader,
+    tokens: Reader,
 }
 
 impl Server {
     /// Opens the database and listens.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let Database::Sqlite(path) = &config.database;
-        let writer = Writer::open(path).await?;
-        let reader = Reader::open(path).await?;
+        let writer = Writer::open(&config.database).await?;
+        let reader = Reader::open(&config.database).await?;
+        let tokens = Reader::open(&config.database).await?;
+        if config.ingest_token.is_none() && !tokens.tokens().await?.iter().any(|token| token.posts(now())) {
+            return Err(StartError::NoIngestToken);
+        }
         let refused = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
@@ -115,11 +130,12 @@ impl Server {
         let app = Arc::new(App {
             queue,
             reader: reader.clone(),
-            ingest_token: config.ingest_token,
-            auditor_token: config.auditor_token,
+            tokens: tokens.clone(),
+            configured: Configured { ingest: config.ingest_token, auditor: config.auditor_token },
             keys: config.keys,
             limits,
             room: Semaphore::new(limits.queue_bytes.max(limits.body_bytes).min(Semaphore::MAX_PERMITS)),
+            reads: Arc::new(Semaphore::new(READS)),
             metrics: Metrics::new(),
         });
         let (stop, stopped) = oneshot::channel();
@@ -127,7 +143,7 @@ impl Server {
             let _ = stopped.await;
         });
         let serving = tokio::spawn(async move { serve.await });
-        Ok(Self { address, stop, serving, writing, reader })
+        Ok(Self { address, stop, serving, writing, reader, tokens })
     }
 
     /// Where it listens.
@@ -148,6 +164,7 @@ impl Server {
         match tokio::time::timeout(GRACE, self.writing).await {
             Ok(Ok(writer)) => {
                 // Readers first: the last to close folds the log into the file, and a reader cannot.
+                self.tokens.close().await;
                 self.reader.close().await;
                 writer.close().await;
             }
@@ -161,8 +178,12 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/records", post(ingest::post_records))
         .route("/v1/sessions", get(read::sessions))
         .route("/v1/sessions/{session}", get(read::session))
+        .route("/v1/exchanges", get(read::exchanges))
+        .route("/v1/search", get(read::search))
         .route("/v1/exchanges/{exchange}", get(read::exchange))
         .route("/v1/recorders", get(read::recorders))
+        .route("/v1/access-log", get(read::access_log))
+        .route("/v1/tokens", get(read::tokens))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))

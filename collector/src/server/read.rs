@@ -1,78 +1,211 @@
-//! The auditors' read API. Every route needs the auditor token; without a configured one, none answers.
+//! The auditors' read API. Every route needs a token that may read.
 
+use super::auth::{self, Action};
 use super::problem::Problem;
-use super::{App, auth, now};
+use super::{App, now};
 use crate::store::StoreError;
-use crate::store::model::{ExchangeDetail, RecorderSummary, SessionDetail, SessionList};
+use crate::store::access::{Access, AccessLog, TokenSummary};
+use crate::store::filter::Filter;
+use crate::store::model::{ExchangeDetail, ExchangeList, RecorderSummary, SessionDetail, SessionList};
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::{StatusCode, request::Parts};
-use serde::Deserialize;
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
-/// Proof that the request carries the auditor token. Handlers that read take it first.
-pub(super) struct Auditor;
+/// Longest id of anything that is asked for.
+const MAX_ID: usize = 1024;
+
+/// Proof that the request comes from somebody who may read, and its turn: so many read at a time. That they read is in
+/// the access log before they get to see anything. Handlers that read take it first.
+pub(super) struct Auditor {
+    _turn: OwnedSemaphorePermit,
+}
 
 impl FromRequestParts<Arc<App>> for Auditor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        auth::require(app.auditor_token.as_ref(), &parts.headers).map(|()| Self)
+        admit(parts, app, Action::Read).await.map(|turn| Self { _turn: turn })
     }
 }
 
-/// `?limit=…&after=…`
-#[derive(Deserialize)]
+/// The same, of somebody who may also read who reads.
+pub(super) struct Admin {
+    _turn: OwnedSemaphorePermit,
+}
+
+impl FromRequestParts<Arc<App>> for Admin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        admit(parts, app, Action::Administer).await.map(|turn| Self { _turn: turn })
+    }
+}
+
+async fn admit(parts: &Parts, app: &App, action: Action) -> Result<OwnedSemaphorePermit, Problem> {
+    let caller = auth::require(app, &parts.headers, action).await?;
+    let turn = app.reads.clone().try_acquire_owned().map_err(|_| {
+        let detail = "too many are reading";
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", detail).retry_after(1)
+    })?;
+    let asked = parts.uri.path_and_query().map_or("/", |asked| asked.as_str());
+    let access = Access {
+        time: now(),
+        name: caller.name,
+        token: caller.token,
+        role: caller.role,
+        request: format!("{} {asked}", parts.method),
+    };
+    app.queue.log(access).await.map_err(|error| {
+        let detail = "what is not in the access log cannot be read, and it could not be written";
+        tracing::error!(%error, "Could not write the access log.");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(1)
+    })?;
+    Ok(turn)
+}
+
+/// `?limit=…&after=…`, and what a [`Filter`] is made of where a list is asked for.
 pub(super) struct Page {
-    /// At most so many; see [`Page::limit`].
-    limit: Option<u32>,
+    /// At most so many: 100 where none is given, 1000 at most.
+    limit: u32,
     /// The `next` of the page before.
     after: Option<String>,
+    filter: Filter,
+}
+
+impl FromRequestParts<Arc<App>> for Page {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Problem> {
+        let refused = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "query", detail);
+        let unreadable = |_| refused("the query cannot be read".to_owned());
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(unreadable)?;
+        let mut page = Self { limit: 100, after: None, filter: Filter::default() };
+        for (name, value) in pairs {
+            match name.as_str() {
+                "limit" => {
+                    let number: Result<u32, _> = value.parse();
+                    page.limit =
+                        number.map_err(|_| refused("`limit` is not a number".to_owned()))?.clamp(1, 1000);
+                }
+                "after" if value.len() <= MAX_ID => page.after = Some(value),
+                "after" => return Err(refused("`after` is too long".to_owned())),
+                _ => page.filter.set(&name, &value).map_err(|error| refused(error.to_string()))?,
+            }
+        }
+        page.filter.check().map_err(|error| refused(error.to_string()))?;
+        Ok(page)
+    }
 }
 
 impl Page {
-    /// The limit, 100 where none is given and 1000 at most.
-    fn limit(&self) -> u32 {
-        self.limit.unwrap_or(100).clamp(1, 1000)
+    /// Refuses a filter where none is taken.
+    fn unfiltered(self) -> Result<Self, Problem> {
+        match self.filter.is_empty() {
+            true => Ok(self),
+            false => Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "query",
+                "this path takes `limit` and `after` only",
+            )),
+        }
     }
 }
 
-/// `GET /v1/sessions`: the newest first.
+/// The id in a path.
+pub(super) struct Id(String);
+
+impl FromRequestParts<Arc<App>> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        match Path::<String>::from_request_parts(parts, app).await {
+            Ok(Path(id)) if id.len() <= MAX_ID => Ok(Self(id)),
+            _ => Err(Problem::new(StatusCode::BAD_REQUEST, "path", "the id in the path cannot be read")),
+        }
+    }
+}
+
+/// `GET /v1/sessions`: those that the filter takes, the newest first.
 pub(super) async fn sessions(
-    _: Auditor,
+    _auditor: Auditor,
     State(app): State<Arc<App>>,
-    Query(page): Query<Page>,
+    page: Page,
 ) -> Result<Json<SessionList>, Problem> {
-    Ok(Json(app.reader.sessions(page.limit(), page.after.as_deref()).await.map_err(failed)?))
+    let list = app.reader.sessions(&page.filter, page.limit, page.after.as_deref()).await;
+    Ok(Json(list.map_err(failed)?))
+}
+
+/// `GET /v1/exchanges`: those that the filter takes, the newest first.
+pub(super) async fn exchanges(
+    _auditor: Auditor,
+    State(app): State<Arc<App>>,
+    page: Page,
+) -> Result<Json<ExchangeList>, Problem> {
+    let list = app.reader.exchanges(&page.filter, page.limit, page.after.as_deref()).await;
+    Ok(Json(list.map_err(failed)?))
+}
+
+/// `GET /v1/search?q=…`: the same, with words.
+pub(super) async fn search(
+    auditor: Auditor,
+    state: State<Arc<App>>,
+    page: Page,
+) -> Result<Json<ExchangeList>, Problem> {
+    if page.filter.words.is_none() {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "query", "`q` is missing: the words to look for"));
+    }
+    exchanges(auditor, state, page).await
 }
 
 /// `GET /v1/sessions/{id}`: the session with a page of its exchanges, in order.
 pub(super) async fn session(
-    _: Auditor,
+    _auditor: Auditor,
     State(app): State<Arc<App>>,
-    Path(session): Path<String>,
-    Query(page): Query<Page>,
+    Id(session): Id,
+    page: Page,
 ) -> Result<Json<SessionDetail>, Problem> {
+    let page = page.unfiltered()?;
     let found =
-        app.reader.session_detail(&session, page.limit(), page.after.as_deref()).await.map_err(failed)?;
+        app.reader.session_detail(&session, page.limit, page.after.as_deref()).await.map_err(failed)?;
     found.map(Json).ok_or_else(|| missing("session"))
 }
 
 /// `GET /v1/exchanges/{id}`: the exchange with its entries and their bodies.
 pub(super) async fn exchange(
-    _: Auditor,
+    _auditor: Auditor,
     State(app): State<Arc<App>>,
-    Path(exchange): Path<String>,
+    Id(exchange): Id,
 ) -> Result<Json<ExchangeDetail>, Problem> {
     app.reader.exchange(&exchange).await.map_err(failed)?.map(Json).ok_or_else(|| missing("exchange"))
 }
 
 /// `GET /v1/recorders`: every chain.
 pub(super) async fn recorders(
-    _: Auditor,
+    _auditor: Auditor,
     State(app): State<Arc<App>>,
 ) -> Result<Json<Vec<RecorderSummary>>, Problem> {
     Ok(Json(app.reader.recorders(now()).await.map_err(failed)?))
+}
+
+/// `GET /v1/access-log`: who read what, the newest first; takes `since` too.
+pub(super) async fn access_log(
+    _admin: Admin,
+    State(app): State<Arc<App>>,
+    page: Page,
+) -> Result<Json<AccessLog>, Problem> {
+    let since = page.filter.since;
+    let page = Page { filter: Filter { since: None, ..page.filter }, ..page }.unfiltered()?;
+    Ok(Json(app.reader.access_log(since, page.limit, page.after.as_deref()).await.map_err(failed)?))
+}
+
+/// `GET /v1/tokens`: every token, never its text.
+pub(super) async fn tokens(
+    _admin: Admin,
+    State(app): State<Arc<App>>,
+) -> Result<Json<Vec<TokenSummary>>, Problem> {
+    Ok(Json(app.reader.tokens().await.map_err(failed)?))
 }
 
 fn missing(what: &str) -> Problem {

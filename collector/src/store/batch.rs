@@ -5,9 +5,13 @@ use chaperone_record::{Entry, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 /// Longest `recorder` that is taken; the filter sends a UUID.
 const MAX_RECORDER: usize = 128;
+
+/// Longest text in the index that stands as it is.
+const MAX_KEY: usize = 512;
 
 /// Why bytes are not a batch. Carries no text of the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -144,6 +148,7 @@ impl Located {
     pub fn of(bytes: &[u8]) -> Option<Self> {
         let mut entry: Entry = serde_json::from_slice(bytes).ok()?;
         let object_name = strip_bodies(&mut entry);
+        bound_names(&mut entry);
         Some(Self { entry, object_name, start: 0, length: bytes.len() })
     }
 }
@@ -165,6 +170,36 @@ fn strip_bodies(entry: &mut Entry) -> Option<String> {
         }
         Entry::Open(_) | Entry::End(_) | Entry::Gap(_) => None,
     }
+}
+
+/// The ids by which entries belong together, as the index has them.
+fn bound_names(entry: &mut Entry) {
+    let names = match entry {
+        Entry::Request(entry) => [&mut entry.exchange, &mut entry.session],
+        Entry::Response(entry) => [&mut entry.exchange, &mut entry.session],
+        Entry::Exchange(entry) => [&mut entry.exchange, &mut entry.session],
+        Entry::Stream(entry) => [&mut entry.exchange, &mut entry.session],
+        Entry::End(entry) => [&mut entry.exchange, &mut entry.session],
+        Entry::Open(_) | Entry::Gap(_) => return,
+    };
+    for name in names {
+        if let Cow::Owned(bounded) = key(name) {
+            *name = bounded;
+        }
+    }
+}
+
+/// A text as the index has it: databases hold no NUL, and their indexes no text of more than some kilobytes. What is
+/// longer is cut, and its digest tells it from others that begin alike.
+pub(crate) fn key(text: &str) -> Cow<'_, str> {
+    let text =
+        if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) };
+    if text.len() <= MAX_KEY {
+        return text;
+    }
+    let room = MAX_KEY - 65;
+    let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= room).last().unwrap_or(0);
+    Cow::Owned(format!("{}~{}", text.get(..end).unwrap_or(""), sha256_hex(text.as_bytes())))
 }
 
 fn is_digest(text: &str) -> bool {

@@ -3,7 +3,7 @@
 //! Every rule is symmetric: the first or last moment, the most final closing entry, `and`, `or`, a sum. So the row
 //! is the same for every order of arrival of the same entries.
 
-use super::batch::Located;
+use super::batch::{Located, key};
 use super::model::{Closing, Delivery, ExchangeSummary, SessionSummary, SessionUser, State};
 use chaperone_record::{Attributed, Entry, Responded, Timestamp, Timing};
 
@@ -39,9 +39,12 @@ impl ExchangeSummary {
         }
     }
 
-    /// Adds what one more entry tells.
-    pub fn merge(&mut self, located: &Located, verified: bool) {
+    /// Adds what one more entry tells, whose batch was received then.
+    pub fn merge(&mut self, located: &Located, verified: bool, received: Timestamp) {
         self.verified &= verified;
+        if moments(&self.timing).next().is_none() {
+            self.time = self.time.min(received);
+        }
         // What was asked for goes before what came back, in whatever order they arrive.
         let asked = !matches!(located.entry, Entry::Response(_));
         if located.object_name.is_some() && (asked || self.object_name.is_none()) {
@@ -182,8 +185,8 @@ impl ExchangeSummary {
     pub fn derived_owner(&self) -> Option<String> {
         let head = self.requested.as_ref()?;
         Some(match &head.user {
-            Some(user) => format!("{}\n{}", user.issuer, user.username),
-            None => format!("\n{}", head.source_ips.first().map_or("", String::as_str)),
+            Some(user) => key(&format!("{}\n{}", user.issuer, user.username)).into_owned(),
+            None => key(&format!("\n{}", head.source_ips.first().map_or("", String::as_str))).into_owned(),
         })
     }
 
@@ -277,7 +280,7 @@ mod tests {
 
     fn merged(entries: &[&Located]) -> ExchangeSummary {
         let mut row = ExchangeSummary::new("e", "r", Timestamp::from_micros(9));
-        entries.iter().for_each(|entry| row.merge(entry, true));
+        entries.iter().for_each(|entry| row.merge(entry, true, Timestamp::from_micros(9)));
         row
     }
 

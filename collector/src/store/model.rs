@@ -236,6 +236,17 @@ pub struct SessionList {
     pub next: Option<String>,
 }
 
+/// A page of exchanges, newest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExchangeList {
+    /// The exchanges.
+    pub exchanges: Vec<ExchangeSummary>,
+    /// Where the next page begins; none on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
 /// A `gap` entry and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,8 +1,9 @@
 //! The one task that writes: it gathers what waits into one transaction, so that many batches share one sync.
 
 use super::StoreError;
+use super::Writer;
+use super::access::Access;
 use super::batch::ReceivedBatch;
-use super::sqlite::Writer;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -37,12 +38,13 @@ pub enum SubmitError {
     #[error("the collector is stopping")]
     Stopping,
     /// The database did not take it; see [`StoreError::reason`].
-    #[error("the batch could not be written: {0}")]
+    #[error("it could not be written: {0}")]
     Failed(&'static str),
 }
 
 enum Job {
     Store(Box<ReceivedBatch>, oneshot::Sender<Result<Stored, SubmitError>>),
+    Log(Access, oneshot::Sender<Result<(), SubmitError>>),
     Probe(oneshot::Sender<Result<(), &'static str>>),
 }
 
@@ -69,6 +71,13 @@ impl WriteQueue {
         answer.await.unwrap_or(Err(SubmitError::Stopping))
     }
 
+    /// Returns once the access log has this.
+    pub async fn log(&self, access: Access) -> Result<(), SubmitError> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Log(access, reply)).await.map_err(|_| SubmitError::Stopping)?;
+        answer.await.unwrap_or(Err(SubmitError::Stopping))
+    }
+
     /// Whether the database can be written right now; else why not. After a batch that could not be, it must take as
     /// much as that batch again.
     pub async fn probe(&self) -> Result<(), &'static str> {
@@ -89,11 +98,16 @@ async fn run(mut writer: Writer, mut incoming: mpsc::Receiver<Job>) -> Writer {
     let mut failed = 0;
     while incoming.recv_many(&mut jobs, GROUP).await > 0 {
         let (mut batches, mut replies, mut probes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut accesses, mut readers) = (Vec::new(), Vec::new());
         for job in jobs.drain(..) {
             match job {
                 Job::Store(batch, reply) => {
                     batches.push(*batch);
                     replies.push(reply);
+                }
+                Job::Log(access, reply) => {
+                    accesses.push(access);
+                    readers.push(reply);
                 }
                 Job::Probe(reply) => probes.push(reply),
             }
@@ -108,8 +122,15 @@ async fn run(mut writer: Writer, mut incoming: mpsc::Receiver<Job>) -> Writer {
             }
             let _ = reply.send(stored.map_err(|error| SubmitError::Failed(error.reason())));
         }
+        if !accesses.is_empty() {
+            let logged = writer.log_accesses(&accesses).await.map_err(|error| error.reason());
+            for reader in readers {
+                let _ = reader.send(logged.map_err(SubmitError::Failed));
+            }
+        }
         if !probes.is_empty() {
-            let taken = writer.probe(failed).await.map_err(|error| error.reason());
+            // A batch takes more room than its bytes: its entries are in the index too.
+            let taken = writer.probe(failed.saturating_mul(2)).await.map_err(|error| error.reason());
             if taken.is_ok() {
                 failed = 0;
             }

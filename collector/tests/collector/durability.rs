@@ -16,7 +16,7 @@ fn what_the_disk_does_not_take_is_not_acknowledged() {
         .stdin(Stdio::null())
         .args(["-c", "trap '' XFSZ; ulimit -S -f 2048; exec \"$0\" \"$@\""]);
     limited.arg(env!("CARGO_BIN_EXE_chaperone"));
-    let server = Server::start_as(limited, &place, &[], Some(AUDITOR));
+    let server = Server::start_as(limited, &place, &[], INGEST, AUDITOR);
     let padding = "x".repeat(100_000);
     let mut acknowledged = Vec::new();
     let padded =
@@ -79,7 +79,7 @@ fn the_answer_follows_the_sync() {
     traced.args(["-e", "trace=pwrite64,fsync,fdatasync,sendto,write,writev"]);
     traced.arg("-o").arg(&trace).arg(env!("CARGO_BIN_EXE_chaperone"));
     if Command::new("strace").args(["-f", "true"]).stderr(Stdio::null()).status().is_ok_and(|s| s.success()) {
-        let server = Server::start_as(traced, &place, &[], Some(AUDITOR));
+        let server = Server::start_as(traced, &place, &[], INGEST, AUDITOR);
         assert_eq!(server.post(&batch("r-1", 0, ZEROS, &[pods("s", "e-1", 0)])).status, 200);
         server.terminate();
     } else {
@@ -115,16 +115,18 @@ fn the_answer_follows_the_sync() {
 async fn verification_sees_one_moment() {
     use chaperone::evidence::{database, keys::KeySet, scope::Scope};
     use chaperone::store::batch::ReceivedBatch;
-    use chaperone::store::sqlite::{Reader, Writer};
+    use chaperone::store::{Reader, Writer};
     use chaperone_record::Timestamp;
     let place = Place::new();
     let now = Timestamp::from_micros(1_795_422_441_000_000);
     let bodies = chain("r-1", &[&[pods("s", "e-1", 0)], &[pods("s", "e-2", 5)]]);
     let received = |n: usize| ReceivedBatch::parse(bodies[n].clone(), None, None, now).unwrap();
-    let mut writer = Writer::open(&place.database()).await.unwrap();
+    let mut writer = Writer::open(&place.database().parse().unwrap()).await.unwrap();
     writer.store(&[received(0)]).await.unwrap();
-    let (before, live) =
-        (Reader::snapshot(&place.database()).await.unwrap(), Reader::open(&place.database()).await.unwrap());
+    let (before, live) = (
+        Reader::snapshot(&place.database().parse().unwrap()).await.unwrap(),
+        Reader::open(&place.database().parse().unwrap()).await.unwrap(),
+    );
     writer.store(&[received(1)]).await.unwrap();
     for (reader, batches) in [(before, 1), (live, 2)] {
         let keys = KeySet::default();

@@ -3,7 +3,13 @@
 use crate::support::*;
 use serde_json::{Value, json};
 
-#[test]
+on_each_database!(
+    with_keys_only_what_they_signed_is_stored,
+    without_keys_signatures_are_kept_unchecked,
+    verification_says_what_is_wrong_and_where,
+    a_key_is_never_overwritten_and_not_for_others_to_read,
+);
+
 fn with_keys_only_what_they_signed_is_stored() {
     let place = Place::new();
     let (key, kid) = keygen(&place, "keys");
@@ -40,7 +46,6 @@ fn with_keys_only_what_they_signed_is_stored() {
     assert_eq!((output.status.code(), report["problems"].as_array().unwrap().len()), (Some(1), 2));
 }
 
-#[test]
 fn without_keys_signatures_are_kept_unchecked() {
     let place = Place::new();
     let (key, kid) = keygen(&place, "keys");
@@ -55,7 +60,6 @@ fn without_keys_signatures_are_kept_unchecked() {
     assert_eq!(place.run(&["verify"]).status.code(), Some(2), "without keys it could not be checked");
 }
 
-#[test]
 fn verification_says_what_is_wrong_and_where() {
     let place = Place::new();
     let server = place.serve(&[]);
@@ -80,7 +84,6 @@ fn verification_says_what_is_wrong_and_where() {
     );
 }
 
-#[test]
 fn a_key_is_never_overwritten_and_not_for_others_to_read() {
     let place = Place::new();
     keygen(&place, "keys");

@@ -3,7 +3,18 @@
 use crate::support::*;
 use serde_json::json;
 
-#[test]
+on_each_database!(
+    an_acknowledged_batch_outlives_a_kill,
+    other_bytes_under_a_number_are_a_remembered_alarm,
+    batches_arrive_in_any_order,
+    only_the_ingest_token_may_post,
+    what_is_no_batch_is_refused,
+    an_entry_may_not_rewrite_another_recorders_exchange,
+    a_full_queue_says_so,
+    operators_see_how_it_is,
+    it_does_not_start_without_an_ingest_token,
+);
+
 fn an_acknowledged_batch_outlives_a_kill() {
     let place = Place::new();
     let bodies = chain("r-1", &[&[pods("s", "e-1", 0)], &[pods("s", "e-2", 5)]]);
@@ -24,12 +35,13 @@ fn an_acknowledged_batch_outlives_a_kill() {
     assert_eq!(server.get("/v1/sessions/s").json()["requests"], 2, "and changes nothing");
     assert_eq!(server.metric("chaperone_collector_retries_total"), 1.0);
     server.terminate();
-    assert_eq!(files(place.folder.path()), ["records.db"], "the log is folded in and the port file gone");
+    if place.is_file() {
+        assert_eq!(files(place.folder.path()), ["records.db"], "the log is folded in and the port file gone");
+    }
     let verified = place.json(&["verify", "--chains-only", "-o", "json"]);
     assert_eq!((&verified["batches"], &verified["problems"]), (&json!(2), &json!([])));
 }
 
-#[test]
 fn other_bytes_under_a_number_are_a_remembered_alarm() {
     let place = Place::new();
     let server = place.serve(&[]);
@@ -51,7 +63,6 @@ fn other_bytes_under_a_number_are_a_remembered_alarm() {
     );
 }
 
-#[test]
 fn batches_arrive_in_any_order() {
     let object = json!({"resource": "configmaps", "apiVersion": "v1", "namespace": "shop"});
     let request = with(
@@ -90,7 +101,6 @@ fn batches_arrive_in_any_order() {
     assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{results:#?}");
 }
 
-#[test]
 fn only_the_ingest_token_may_post() {
     let place = Place::new();
     let server = place.serve(&[]);
@@ -105,7 +115,6 @@ fn only_the_ingest_token_may_post() {
     assert_eq!(server.get("/v1/recorders").json(), json!([]));
 }
 
-#[test]
 fn what_is_no_batch_is_refused() {
     let place = Place::new();
     let server = place.serve(&["--max-batch-bytes=1000"]);
@@ -133,7 +142,6 @@ fn what_is_no_batch_is_refused() {
     assert_eq!(server.post(&batch("r-1", 0, ZEROS, &[])).status, 200, "and it still takes batches");
 }
 
-#[test]
 fn an_entry_may_not_rewrite_another_recorders_exchange() {
     let place = Place::new();
     let server = place.serve(&[]);
@@ -147,7 +155,6 @@ fn an_entry_may_not_rewrite_another_recorders_exchange() {
 
 /// While another process holds the database, batches wait up to the queue's bound and then meet 429; when it lets go,
 /// what waited is stored.
-#[test]
 fn a_full_queue_says_so() {
     let place = Place::new();
     let server = place.serve(&["--queue-batches=1"]);
@@ -156,13 +163,7 @@ fn a_full_queue_says_so() {
         &[&[pods("s", "e-1", 0)], &[pods("s", "e-2", 1)], &[pods("s", "e-3", 2)], &[pods("s", "e-4", 3)]],
     );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut lock = runtime.block_on(async {
-        use sqlx::ConnectOptions as _;
-        let mut lock =
-            sqlx::sqlite::SqliteConnectOptions::new().filename(place.database()).connect().await.unwrap();
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut lock).await.unwrap();
-        lock
-    });
+    let mut lock = runtime.block_on(place.lock());
     std::thread::scope(|scope| {
         let posts: Vec<_> = bodies
             .iter()
@@ -189,7 +190,6 @@ fn a_full_queue_says_so() {
     assert_eq!(server.get("/v1/sessions/s").json()["requests"], 4);
 }
 
-#[test]
 fn operators_see_how_it_is() {
     let place = Place::new();
     let server = place.serve(&[]);
@@ -205,7 +205,6 @@ fn operators_see_how_it_is() {
     assert_eq!(server.get_with("/v1/records", None).status, 405);
 }
 
-#[test]
 fn it_does_not_start_without_an_ingest_token() {
     let output = Place::new().run(&["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(output.status.code(), Some(2));

@@ -1,9 +1,15 @@
 //! The collector as its users meet it: the real program, driven over HTTP and the command line.
 
+mod access;
 mod durability;
 mod evidence;
 mod exports;
+mod formats;
 mod ingest;
 mod mutations;
+mod postgres;
 mod reading;
+mod reconciling;
+mod replicas;
+mod searching;
 mod support;

@@ -10,7 +10,7 @@ use chaperone::evidence::report::{Code, Report};
 use chaperone::evidence::scope::{Scope, Stretch};
 use chaperone::evidence::{bundle, sha256_hex};
 use chaperone::store::batch::ReceivedBatch;
-use chaperone::store::sqlite::{Reader, Writer};
+use chaperone::store::{Reader, Writer};
 use chaperone_record::Timestamp;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{EncodePublicKey as _, spki::der::pem::LineEnding};
@@ -89,9 +89,9 @@ async fn records() -> Records {
             batches.push(ReceivedBatch::parse(body, signature, Some(kid.clone()), received).unwrap());
         }
     }
-    let mut writer = Writer::open(&place.database()).await.unwrap();
+    let mut writer = Writer::open(&place.database().parse().unwrap()).await.unwrap();
     writer.store(&batches).await.unwrap();
-    let reader = Reader::open(&place.database()).await.unwrap();
+    let reader = Reader::open(&place.database().parse().unwrap()).await.unwrap();
     let now = Timestamp::from_micros(1_795_422_442_000_000);
     let (mut rows, mut file) = (Vec::new(), Vec::new());
     for batch in &batches {

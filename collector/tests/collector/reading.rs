@@ -3,6 +3,17 @@
 use crate::support::*;
 use serde_json::{Value, json};
 
+on_each_database!(
+    a_replay_reads_like_what_happened,
+    bodies_are_printed_with_masked_fields_marked,
+    sessions_are_listed_for_people_and_for_scripts,
+    hostile_records_are_inert,
+    requests_without_a_session_are_gathered_by_user_and_time,
+    nothing_is_readable_without_an_auditors_token,
+    long_lists_come_in_pages,
+    the_command_line_reads_while_the_server_writes,
+);
+
 /// A session as an agent's kubectl makes one: discovery, reads, a masked Secret, a write, a refusal, an exec.
 fn agent_session(session: &str) -> Vec<Value> {
     let discovery = |id: &str, path: &str, started| {
@@ -89,7 +100,6 @@ fn place_with(entries: &[Value]) -> Place {
     place
 }
 
-#[test]
 fn a_replay_reads_like_what_happened() {
     let place = place_with(&agent_session("s-1"));
     assert_eq!(
@@ -120,7 +130,6 @@ Prompt prompt-1 (verified, claim:prompt_sha256)
     assert!(all.contains("GET /apis?timeout=32s") && !all.contains("discovery requests"), "{all}");
 }
 
-#[test]
 fn bodies_are_printed_with_masked_fields_marked() {
     let place = place_with(&agent_session("s-1"));
     let text = place.text(&["replay", "s-1", "--bodies"]);
@@ -143,7 +152,6 @@ fn bodies_are_printed_with_masked_fields_marked() {
     assert!(shown.contains("\"password\": \"W21hc2tlZCBieSBjaGFwZXJvbmVd\", ← masked"), "{shown}");
 }
 
-#[test]
 fn sessions_are_listed_for_people_and_for_scripts() {
     let place = place_with(&[agent_session("s-1"), vec![pods("s-2", "f-1", 120_000)]].concat());
     let text = place.text(&["sessions"]);
@@ -188,7 +196,6 @@ fn sessions_are_listed_for_people_and_for_scripts() {
 }
 
 /// Every text of a record is hostile: nothing of it reaches the terminal as anything but visible characters.
-#[test]
 fn hostile_records_are_inert() {
     let evil = "\u{1b}[2J\u{1b}]0;pwn\u{7}\u{9b}31m\r\n\u{202e}gnp\u{200b}\u{feff}\u{2028}\u{e0041}";
     let attributed = json!({"value": evil, "source": evil, "verified": false});
@@ -236,7 +243,6 @@ fn hostile_records_are_inert() {
     );
 }
 
-#[test]
 fn requests_without_a_session_are_gathered_by_user_and_time() {
     const MINUTE: u64 = 60_000;
     let unnamed = |id: &str, started| pods("", id, started);
@@ -260,8 +266,7 @@ fn requests_without_a_session_are_gathered_by_user_and_time() {
     assert_eq!((&session["derived"], &session["requests"]), (&json!(true), &json!(2)));
 }
 
-#[test]
-fn nothing_is_readable_without_the_auditor_token() {
+fn nothing_is_readable_without_an_auditors_token() {
     let place = Place::new();
     let server = place.serve(&[]);
     assert_eq!(server.post(&batch("r-1", 0, ZEROS, &agent_session("s/1 ü"))).status, 200);
@@ -283,7 +288,6 @@ fn nothing_is_readable_without_the_auditor_token() {
     }
 }
 
-#[test]
 fn long_lists_come_in_pages() {
     let place = Place::new();
     let server = place.serve(&[]);
@@ -309,7 +313,6 @@ fn long_lists_come_in_pages() {
     }
 }
 
-#[test]
 fn the_command_line_reads_while_the_server_writes() {
     let place = Place::new();
     let server = place.serve(&[]);
@@ -319,5 +322,6 @@ fn the_command_line_reads_while_the_server_writes() {
     assert!(place.text(&["replay", "s-1"]).contains("8 requests"));
     let nowhere = Place::new().run(&["sessions"]);
     assert_eq!(nowhere.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&nowhere.stderr).contains("no such database"));
+    let said = String::from_utf8_lossy(&nowhere.stderr).into_owned();
+    assert!(said.contains("no such database") || said.contains("not a database of chaperone's"), "{said}");
 }

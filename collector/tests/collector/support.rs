@@ -1,9 +1,11 @@
 //! A real `chaperone serve` on a free port with a database of its own; both are gone when it is dropped.
 
+use crate::postgres;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
 use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -16,22 +18,97 @@ pub const AUDITOR: &str = "auditor-token-0123456789";
 pub const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 pub const SIGNATURE: &str = "chaperone-signature";
 
-/// A folder with a database, and the program that works on it.
+/// The kinds of databases that a test is run on.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+thread_local! {
+    /// Where the places of this thread's test keep their records.
+    static KIND: Cell<Kind> = const { Cell::new(Kind::Sqlite) };
+}
+
+/// Runs a test on a kind of database.
+pub fn on(kind: Kind, test: fn()) {
+    if matches!(kind, Kind::Postgres) && !postgres::is_there() {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "PostgreSQL is needed (Debian: postgresql)");
+        return eprintln!("SKIPPED: there is no PostgreSQL in /usr/lib/postgresql.");
+    }
+    KIND.set(kind);
+    test();
+}
+
+/// Makes each of these functions a test on each kind of database.
+macro_rules! on_each_database {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[test] fn $name() { $crate::support::on($crate::support::Kind::Sqlite, super::$name); })*
+        }
+        mod postgres {
+            $(#[test] fn $name() { $crate::support::on($crate::support::Kind::Postgres, super::$name); })*
+        }
+    };
+}
+pub(crate) use on_each_database;
+
+/// A folder, a database, and the program that works on it.
 pub struct Place {
     pub folder: TempDir,
+    /// PostgreSQL's; none where the database is a file in the folder.
+    url: Option<String>,
 }
 
 impl Place {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        let url = match KIND.get() {
+            Kind::Sqlite => None,
+            Kind::Postgres => Some(postgres::new_database()),
+        };
+        Self { folder: tempfile::tempdir().unwrap(), url }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn database(&self) -> PathBuf {
-        self.path("records.db")
+    /// What `--database` is.
+    pub fn database(&self) -> String {
+        self.url.clone().unwrap_or_else(|| self.path("records.db").to_str().unwrap().to_owned())
+    }
+
+    /// True where the database is a file.
+    pub fn is_file(&self) -> bool {
+        self.url.is_none()
+    }
+
+    /// A connection that holds the database against every writer until it is dropped.
+    pub async fn lock(&self) -> sqlx::AnyConnection {
+        let mut connection = self.connect().await;
+        let lock = match self.is_file() {
+            true => "BEGIN IMMEDIATE",
+            false => "BEGIN; LOCK TABLE batches IN EXCLUSIVE MODE",
+        };
+        sqlx::raw_sql(lock).execute(&mut connection).await.unwrap();
+        connection
+    }
+
+    async fn connect(&self) -> sqlx::AnyConnection {
+        sqlx::any::install_default_drivers();
+        let url = match &self.url {
+            Some(url) => url.clone(),
+            None => format!("sqlite://{}", self.database()),
+        };
+        <sqlx::AnyConnection as sqlx::Connection>::connect(&url).await.unwrap()
+    }
+
+    /// Takes the database away, so that only what was exported from it is left.
+    pub fn forget_database(&mut self) {
+        match &mut self.url {
+            None => std::fs::remove_file(self.path("records.db")).unwrap(),
+            Some(url) => "postgres://localhost/none?host=/nowhere".clone_into(url),
+        }
     }
 
     /// Runs a command on the database and returns what it printed.
@@ -40,6 +117,13 @@ impl Place {
         if arguments.first() != Some(&"keygen") {
             command.env("CHAPERONE_DATABASE", self.database());
         }
+        command.args(arguments).current_dir(self.folder.path()).output().unwrap()
+    }
+
+    /// The same, with more in its environment.
+    pub fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+        let mut command = program();
+        command.env("CHAPERONE_DATABASE", self.database()).envs(environment.iter().copied());
         command.args(arguments).current_dir(self.folder.path()).output().unwrap()
     }
 
@@ -66,21 +150,24 @@ impl Place {
         let statements = sqlx::AssertSqlSafe(statements.to_owned());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            use sqlx::ConnectOptions as _;
-            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.database());
-            let mut connection = options.connect().await.unwrap();
+            let mut connection = self.connect().await;
             sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
             sqlx::Connection::close(connection).await.unwrap();
         });
     }
 
     pub fn serve(&self, arguments: &[&str]) -> Server {
-        Server::start(self, arguments, Some(AUDITOR))
+        Server::start(self, arguments, INGEST, AUDITOR)
     }
 
     /// A server that was given no auditor token.
     pub fn serve_without_auditors(&self) -> Server {
-        Server::start(self, &[], None)
+        Server::start(self, &[], INGEST, "")
+    }
+
+    /// A server that was given no token at all.
+    pub fn serve_without_tokens(&self) -> Server {
+        Server::start(self, &[], "", "")
     }
 }
 
@@ -124,22 +211,27 @@ impl Answer {
 }
 
 impl Server {
-    fn start(place: &Place, arguments: &[&str], auditor: Option<&str>) -> Self {
-        Self::start_as(program(), place, arguments, auditor)
+    fn start(place: &Place, arguments: &[&str], ingest: &str, auditor: &str) -> Self {
+        Self::start_as(program(), place, arguments, ingest, auditor)
     }
 
     /// Starts `program`, which runs the collector in the end.
-    pub fn start_as(mut program: Command, place: &Place, arguments: &[&str], auditor: Option<&str>) -> Self {
-        let port_file = place.path("port");
+    pub fn start_as(
+        mut program: Command,
+        place: &Place,
+        arguments: &[&str],
+        ingest: &str,
+        auditor: &str,
+    ) -> Self {
         let mut child = program
             .current_dir(place.folder.path())
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--port-file"])
-            .arg(&port_file)
+            .arg(place.path("port"))
             .arg("--database")
             .arg(place.database())
             .args(arguments)
-            .env("CHAPERONE_COLLECTOR_TOKEN", INGEST)
-            .env("CHAPERONE_AUDITOR_TOKEN", auditor.unwrap_or_default())
+            .env("CHAPERONE_COLLECTOR_TOKEN", ingest)
+            .env("CHAPERONE_AUDITOR_TOKEN", auditor)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -165,6 +257,13 @@ impl Server {
             request = request.header(*name, *value);
         }
         answer(request.send(body))
+    }
+
+    /// The answer, where there is one.
+    pub fn try_post(&self, body: &[u8]) -> Option<Answer> {
+        let request = self.agent.post(format!("{}/v1/records", self.base));
+        let sent = request.header("authorization", format!("Bearer {INGEST}")).send(body);
+        sent.is_ok().then(|| answer(sent))
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -333,4 +432,10 @@ pub fn files(folder: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// The repository's own Python, where `make` has made one: it has the package.
+pub fn python() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python3");
+    if own.exists() { own } else { PathBuf::from("python3") }
 }

@@ -1,15 +1,15 @@
 //! What verification and exports read: batches as they came, and the index against which they are held.
 
+use super::StoreError;
+use super::batch::{Located, ReceivedBatch};
 use super::index::{micros, type_name, whole};
+use super::model::ExchangeSummary;
 use super::read::{Reader, json};
 use crate::evidence::audit::{Exhibit, Noted};
 use crate::evidence::scope::{Scope, Stretch};
-use crate::store::StoreError;
-use crate::store::batch::{Located, ReceivedBatch};
-use crate::store::model::ExchangeSummary;
 use chaperone_record::Timestamp;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 use std::collections::BTreeSet;
 
 /// Exchanges read at a time.
@@ -25,7 +25,7 @@ impl Reader {
 
     /// The scope of a session; none where there is no such session.
     pub async fn session_scope(&self, session: &str) -> Result<Option<Scope>, StoreError> {
-        let select = "SELECT exchange FROM exchanges WHERE session = ?";
+        let select = "SELECT exchange FROM exchanges WHERE session = $1";
         let exchanges: Vec<String> = sqlx::query_scalar(select).bind(session).fetch_all(&self.pool).await?;
         let exchanges: BTreeSet<String> = exchanges.into_iter().collect();
         Ok((!exchanges.is_empty()).then(|| Scope::Session { session: session.to_owned(), exchanges }))
@@ -39,25 +39,25 @@ impl Reader {
                 let select = "SELECT recorder, 0 AS first, max(last) AS last FROM (\
                     SELECT recorder, max(batch) AS last FROM batches GROUP BY recorder \
                     UNION ALL SELECT recorder, last_batch FROM recorders \
-                    UNION ALL SELECT recorder, max(batch) FROM forks GROUP BY recorder) GROUP BY recorder ORDER BY recorder";
+                    UNION ALL SELECT recorder, max(batch) FROM forks GROUP BY recorder) AS heads GROUP BY recorder ORDER BY recorder";
                 sqlx::query(select).fetch_all(&self.pool).await?
             }
             Scope::Session { session, .. } => {
                 let select = "SELECT e.recorder, min(e.batch) AS first, max(e.batch) AS last \
-                    FROM exchanges x JOIN entries e ON e.exchange = x.exchange WHERE x.session = ? \
+                    FROM exchanges x JOIN entries e ON e.exchange = x.exchange WHERE x.session = $1 \
                     GROUP BY e.recorder ORDER BY e.recorder";
                 sqlx::query(select).bind(session).fetch_all(&self.pool).await?
             }
             Scope::Time { since, until } => {
                 let select = "SELECT recorder, min(batch) AS first, max(batch) AS last FROM (\
                     SELECT e.recorder, e.batch FROM exchanges x JOIN entries e ON e.exchange = x.exchange \
-                    WHERE x.time BETWEEN ?1 AND ?2 \
-                    UNION ALL SELECT recorder, batch FROM gaps WHERE time BETWEEN ?1 AND ?2) GROUP BY recorder ORDER BY recorder";
+                    WHERE x.time BETWEEN $1 AND $2 \
+                    UNION ALL SELECT recorder, batch FROM gaps WHERE time BETWEEN $1 AND $2) AS meant GROUP BY recorder ORDER BY recorder";
                 let query = sqlx::query(select).bind(micros(*since)).bind(micros(*until));
                 query.fetch_all(&self.pool).await?
             }
         };
-        let stretch = |row: &SqliteRow| {
+        let stretch = |row: &AnyRow| {
             Ok(Stretch {
                 recorder: row.try_get("recorder")?,
                 first: row.try_get("first")?,
@@ -70,23 +70,23 @@ impl Reader {
 
     /// The first batch of a chain with a number above `after`.
     pub async fn batch_after(&self, recorder: &str, after: i64) -> Result<Option<Exhibit>, StoreError> {
-        let select = "SELECT * FROM batches WHERE recorder = ? AND batch > ? ORDER BY batch LIMIT 1";
+        let select = "SELECT * FROM batches WHERE recorder = $1 AND batch > $2 ORDER BY batch LIMIT 1";
         let row = sqlx::query(select).bind(recorder).bind(after).fetch_optional(&self.pool).await?;
         row.as_ref().map(exhibit).transpose()
     }
 
     /// The last batch of a chain.
     pub async fn last_batch(&self, recorder: &str) -> Result<Option<Exhibit>, StoreError> {
-        let select = "SELECT * FROM batches WHERE recorder = ? ORDER BY batch DESC LIMIT 1";
+        let select = "SELECT * FROM batches WHERE recorder = $1 ORDER BY batch DESC LIMIT 1";
         let row = sqlx::query(select).bind(recorder).fetch_optional(&self.pool).await?;
         row.as_ref().map(exhibit).transpose()
     }
 
     /// Every fork of a chain, in order.
     pub async fn forks(&self, recorder: &str) -> Result<Vec<Exhibit>, StoreError> {
-        let select = "SELECT *, '' AS previous FROM forks WHERE recorder = ? ORDER BY batch, digest";
+        let select = "SELECT *, '' AS previous FROM forks WHERE recorder = $1 ORDER BY batch, digest";
         let rows = sqlx::query(select).bind(recorder).fetch_all(&self.pool).await?;
-        let fork = |row: &SqliteRow| Ok(Exhibit { noted: None, ..exhibit(row)? });
+        let fork = |row: &AnyRow| Ok(Exhibit { noted: None, ..exhibit(row)? });
         rows.iter().map(fork).collect()
     }
 
@@ -95,7 +95,7 @@ impl Reader {
         let parsed = ReceivedBatch::parse(exhibit.body.clone(), None, None, Timestamp::from_micros(0));
         // What is no batch is told elsewhere.
         let Ok(batch) = parsed else { return Ok(None) };
-        let select = "SELECT type, exchange, start, length FROM entries WHERE recorder = ? AND batch = ? ORDER BY position";
+        let select = "SELECT type, exchange, start, length FROM entries WHERE recorder = $1 AND batch = $2 ORDER BY position";
         let rows: Vec<(String, Option<String>, i64, i64)> =
             sqlx::query_as(select).bind(&exhibit.recorder).bind(exhibit.batch).fetch_all(&self.pool).await?;
         let expected = batch.entries.iter().map(|located| {
@@ -108,34 +108,33 @@ impl Reader {
 
     /// A page of the ids of exchanges in the index, in order.
     pub async fn exchanges_after(&self, after: &str) -> Result<Vec<String>, StoreError> {
-        let select = "SELECT exchange FROM exchanges WHERE exchange > ? ORDER BY exchange LIMIT ?";
+        let select = "SELECT exchange FROM exchanges WHERE exchange > $1 ORDER BY exchange LIMIT $2";
         Ok(sqlx::query_scalar(select).bind(after).bind(PAGE).fetch_all(&self.pool).await?)
     }
 
-    /// An exchange made again from its entries, in the session where the index has it if that was made up here; none
-    /// where no batch tells of it.
+    /// An exchange made again from its entries, of the recorder to which the index says that it belongs, and in the
+    /// session where the index has it if that was made up here; none where no batch tells of it.
     pub async fn retold(&self, exchange: &str) -> Result<Option<ExchangeSummary>, StoreError> {
-        let select = "SELECT b.recorder, b.kid, b.received, substr(b.body, e.start + 1, e.length) AS entry \
+        let select = "SELECT b.recorder, b.kid, b.received, \
+            substr(b.body, CAST(e.start + 1 AS INTEGER), CAST(e.length AS INTEGER)) AS entry \
             FROM entries e JOIN batches b ON b.recorder = e.recorder AND b.batch = e.batch \
-            WHERE e.exchange = ? ORDER BY b.rowid, e.position";
+            JOIN exchanges x ON x.exchange = e.exchange AND x.recorder = e.recorder \
+            WHERE e.exchange = $1 ORDER BY e.batch, e.position";
         let rows = sqlx::query(select).bind(exchange).fetch_all(&self.pool).await?;
         let mut told: Option<ExchangeSummary> = None;
         for row in &rows {
             let recorder: &str = row.try_get("recorder")?;
-            let received = u64::try_from(row.try_get::<i64, _>("received")?).unwrap_or(0);
-            // The recorder that named it first owns it.
-            let told = told.get_or_insert_with(|| {
-                ExchangeSummary::new(exchange, recorder, Timestamp::from_micros(received))
-            });
+            let received =
+                Timestamp::from_micros(u64::try_from(row.try_get::<i64, _>("received")?).unwrap_or(0));
+            let told = told.get_or_insert_with(|| ExchangeSummary::new(exchange, recorder, received));
             let verified = row.try_get::<Option<&str>, _>("kid")?.is_some();
-            match Located::of(row.try_get("entry")?) {
-                Some(located) if told.recorder == recorder => told.merge(&located, verified),
-                _ => {}
+            if let Some(located) = Located::of(row.try_get("entry")?) {
+                told.merge(&located, verified, received);
             }
         }
         if let Some(told) = &mut told {
             let select = "SELECT s.session FROM exchanges x JOIN sessions s ON s.session = x.session \
-                WHERE x.exchange = ? AND s.derived = ?";
+                WHERE x.exchange = $1 AND s.derived = $2";
             let query = sqlx::query_scalar(select).bind(exchange).bind(told.derived_owner());
             told.session = query.fetch_optional(&self.pool).await?.or(told.session.take());
         }
@@ -144,7 +143,7 @@ impl Reader {
 
     /// Whether the index has an exchange just so.
     pub async fn is_indexed_as(&self, told: &ExchangeSummary) -> Result<bool, StoreError> {
-        let select = "SELECT summary, recorder, session, time, state FROM exchanges WHERE exchange = ?";
+        let select = "SELECT summary, recorder, session, time, state FROM exchanges WHERE exchange = $1";
         let row = sqlx::query(select).bind(&told.exchange).fetch_one(&self.pool).await?;
         let columns = row.try_get::<&str, _>("recorder")? == told.recorder
             && row.try_get::<Option<&str>, _>("session")? == told.session.as_deref()
@@ -168,7 +167,7 @@ impl Reader {
     }
 }
 
-fn exhibit(row: &SqliteRow) -> Result<Exhibit, StoreError> {
+fn exhibit(row: &AnyRow) -> Result<Exhibit, StoreError> {
     Ok(Exhibit {
         recorder: row.try_get("recorder")?,
         batch: row.try_get("batch")?,

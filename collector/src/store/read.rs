@@ -1,75 +1,65 @@
-use super::{options, schema_version};
-use crate::store::StoreError;
-use crate::store::model::{
-    ExchangeDetail, ExchangeSummary, RecordedEntry, RecordedGap, RecorderState, RecorderSummary,
-    SessionDetail, SessionList, SessionSummary,
+use super::batch::key;
+use super::database::Reading;
+use super::filter::Filter;
+use super::model::{
+    ExchangeDetail, ExchangeList, ExchangeSummary, RecordedEntry, RecordedGap, RecorderState,
+    RecorderSummary, SessionDetail, SessionList, SessionSummary,
 };
+use super::schema::{self, Dialect};
+use super::statement::Statement;
+use super::{Database, StoreError};
 use chaperone_record::{Gap, Timestamp};
 use serde::de::DeserializeOwned;
-use sqlx::sqlite::{SqlitePool, SqlitePoolOptions, SqliteRow};
-use sqlx::{Executor as _, Row as _};
-use std::path::Path;
+use sqlx::any::AnyRow;
+use sqlx::{AnyPool, Row as _};
+use std::collections::BTreeSet;
 
 /// Connections that read at a time.
 const READERS: u32 = 4;
 
-/// Reads a database without changing it; it may be in use by a server.
+/// Reads a database without changing it; it may be in use by servers.
 #[derive(Clone)]
 pub struct Reader {
-    pub(super) pool: SqlitePool,
+    pub(super) pool: AnyPool,
+    dialect: Dialect,
 }
 
 impl Reader {
     /// Opens an existing database read-only.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::connect(path, SqlitePoolOptions::new().max_connections(READERS)).await
+    pub async fn open(database: &Database) -> Result<Self, StoreError> {
+        Self::connect(database, Reading::Live).await
     }
 
     /// Opens an existing database as it stands at this moment, whatever is written to it from now on: what is compared
     /// must be of one moment.
-    pub async fn snapshot(path: &Path) -> Result<Self, StoreError> {
-        // One connection that is never replaced, inside one transaction.
-        let one = SqlitePoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false);
-        let begin = one.after_connect(|connection, _| {
-            Box::pin(async move { connection.execute("BEGIN").await.map(drop) })
-        });
-        Self::connect(path, begin).await
+    pub async fn snapshot(database: &Database) -> Result<Self, StoreError> {
+        Self::connect(database, Reading::Snapshot).await
     }
 
-    async fn connect(path: &Path, pool: SqlitePoolOptions) -> Result<Self, StoreError> {
-        if !path.is_file() {
-            return Err(StoreError::Missing(path.to_owned()));
-        }
-        let pool = pool.connect_lazy_with(options(path).read_only(true));
-        let version: i64 = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
-            .fetch_one(&pool)
-            .await
-            .map_err(|error| match error {
-                sqlx::Error::Database(_) => StoreError::Foreign(path.to_owned()),
-                other => other.into(),
-            })?;
-        if version != schema_version() {
-            return Err(StoreError::Foreign(path.to_owned()));
-        }
-        Ok(Self { pool })
+    async fn connect(database: &Database, reading: Reading) -> Result<Self, StoreError> {
+        let pool = database.pool(READERS, reading)?;
+        schema::check(database, &pool).await?;
+        Ok(Self { pool, dialect: database.dialect() })
     }
 
-    /// A page of sessions, the newest first; `after` is the `next` of the page before.
-    pub async fn sessions(&self, limit: u32, after: Option<&str>) -> Result<SessionList, StoreError> {
+    /// A page of the sessions with an exchange that the filter takes, the newest first; `after` is the `next` of the page
+    /// before.
+    pub async fn sessions(
+        &self,
+        filter: &Filter,
+        limit: u32,
+        after: Option<&str>,
+    ) -> Result<SessionList, StoreError> {
         let (time, session) = cursor(after).unwrap_or((i64::MAX, String::new()));
-        let select = "SELECT * FROM sessions WHERE started < ? OR (started = ? AND session < ?) \
-            ORDER BY started DESC, session DESC LIMIT ?";
-        let rows = sqlx::query(select)
-            .bind(time)
-            .bind(time)
-            .bind(session)
-            .bind(i64::from(limit) + 1)
-            .fetch_all(&self.pool)
-            .await?;
+        let mut select = Statement::new("SELECT s.* FROM sessions s WHERE ");
+        before(&mut select, ("s.started", "s.session"), time, session);
+        if !filter.is_empty() {
+            select.text(" AND EXISTS (SELECT 1 FROM exchanges x WHERE x.session = s.session");
+            filter.conditions(self.dialect, &mut select);
+            select.text(")");
+        }
+        select.text(" ORDER BY s.started DESC, s.session DESC LIMIT ").value(i64::from(limit) + 1);
+        let rows = select.query().fetch_all(&self.pool).await?;
         let mut sessions = Vec::with_capacity(rows.len());
         for row in rows.iter().take(limit as usize) {
             sessions.push(self.session_of(row).await?);
@@ -79,10 +69,42 @@ impl Reader {
         Ok(SessionList { sessions, next })
     }
 
+    /// A page of the exchanges that the filter takes, the newest first; `after` is the `next` of the page before.
+    pub async fn exchanges(
+        &self,
+        filter: &Filter,
+        limit: u32,
+        after: Option<&str>,
+    ) -> Result<ExchangeList, StoreError> {
+        let (time, exchange) = cursor(after).unwrap_or((i64::MAX, String::new()));
+        let mut select = Statement::new("SELECT x.summary FROM exchanges x WHERE ");
+        before(&mut select, ("x.time", "x.exchange"), time, exchange);
+        filter.conditions(self.dialect, &mut select);
+        select.text(" ORDER BY x.time DESC, x.exchange DESC LIMIT ").value(i64::from(limit) + 1);
+        let rows = select.query().fetch_all(&self.pool).await?;
+        let page = rows.iter().take(limit as usize);
+        let exchanges = page.map(|row| json(row, "summary")).collect::<Result<Vec<ExchangeSummary>, _>>()?;
+        let more = rows.len() > exchanges.len();
+        let next = exchanges.last().filter(|_| more).map(|e| format!("{}:{}", e.time.micros(), e.exchange));
+        Ok(ExchangeList { exchanges, next })
+    }
+
+    /// Which of these exchanges are in the records.
+    pub async fn known(&self, exchanges: &[&str]) -> Result<BTreeSet<String>, StoreError> {
+        let mut select = Statement::new("SELECT x.exchange FROM exchanges x WHERE x.exchange IN (");
+        select.each(exchanges, |select, exchange| {
+            select.value((*exchange).to_owned());
+        });
+        select.text(")");
+        let rows = select.query().fetch_all(&self.pool).await?;
+        Ok(rows.iter().map(|row| row.try_get("exchange")).collect::<Result<_, _>>()?)
+    }
+
     /// One session's numbers.
     pub async fn session(&self, session: &str) -> Result<Option<SessionSummary>, StoreError> {
-        let row = sqlx::query("SELECT * FROM sessions WHERE session = ?")
-            .bind(session)
+        let session = key(session);
+        let row = sqlx::query("SELECT * FROM sessions WHERE session = $1")
+            .bind(session.as_ref())
             .fetch_optional(&self.pool)
             .await?;
         match row {
@@ -99,9 +121,11 @@ impl Reader {
         after: Option<&str>,
     ) -> Result<Option<SessionDetail>, StoreError> {
         let Some(summary) = self.session(session).await? else { return Ok(None) };
+        let session = key(session);
+        let session = session.as_ref();
         let (time, exchange) = cursor(after).unwrap_or((i64::MIN, String::new()));
-        let select = "SELECT time, summary FROM exchanges WHERE session = ? AND (time > ? OR (time = ? AND exchange > ?)) \
-            ORDER BY time, exchange LIMIT ?";
+        let select = "SELECT time, summary FROM exchanges WHERE session = $1 AND (time > $2 OR (time = $3 AND exchange > $4)) \
+            ORDER BY time, exchange LIMIT $5";
         let rows = sqlx::query(select)
             .bind(session)
             .bind(time)
@@ -121,8 +145,8 @@ impl Reader {
     /// Gaps that a session's recorders admit to while it ran, or within a second of it.
     async fn gaps_of(&self, session: &SessionSummary) -> Result<Vec<RecordedGap>, StoreError> {
         const SLACK: i64 = 1_000_000;
-        let select = "SELECT * FROM gaps WHERE time BETWEEN ? AND ? AND recorder IN \
-            (SELECT DISTINCT recorder FROM exchanges WHERE session = ?) ORDER BY time, recorder, batch, position LIMIT 1000";
+        let select = "SELECT * FROM gaps WHERE time BETWEEN $1 AND $2 AND recorder IN \
+            (SELECT DISTINCT recorder FROM exchanges WHERE session = $3) ORDER BY time, recorder, batch, position LIMIT 1000";
         let rows = sqlx::query(select)
             .bind(session.started.saturating_sub(SLACK))
             .bind(session.ended.saturating_add(SLACK))
@@ -134,14 +158,16 @@ impl Reader {
 
     /// One exchange with its entries and their bodies.
     pub async fn exchange(&self, exchange: &str) -> Result<Option<ExchangeDetail>, StoreError> {
-        let row = sqlx::query("SELECT summary FROM exchanges WHERE exchange = ?")
+        let exchange = key(exchange);
+        let exchange = exchange.as_ref();
+        let row = sqlx::query("SELECT summary FROM exchanges WHERE exchange = $1")
             .bind(exchange)
             .fetch_optional(&self.pool)
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let select = "SELECT e.recorder, e.batch, e.position, b.kid, substr(b.body, e.start + 1, e.length) AS entry \
+        let select = "SELECT e.recorder, e.batch, e.position, b.kid, substr(b.body, CAST(e.start + 1 AS INTEGER), CAST(e.length AS INTEGER)) AS entry \
             FROM entries e JOIN batches b ON b.recorder = e.recorder AND b.batch = e.batch \
-            WHERE e.exchange = ? ORDER BY e.recorder, e.batch, e.position";
+            WHERE e.exchange = $1 ORDER BY e.recorder, e.batch, e.position";
         let rows = sqlx::query(select).bind(exchange).fetch_all(&self.pool).await?;
         let entries = rows.iter().map(|row| {
             Ok(RecordedEntry {
@@ -166,7 +192,7 @@ impl Reader {
             (SELECT count(*) FROM exchanges x WHERE x.recorder = r.recorder AND x.state = 'incomplete') AS incomplete \
             FROM recorders r ORDER BY recorder";
         let rows = sqlx::query(select).fetch_all(&self.pool).await?;
-        let recorder = |row: &SqliteRow| {
+        let recorder = |row: &AnyRow| {
             let (last_batch, batches) = (row.try_get("last_batch")?, row.try_get("batches")?);
             let last_received = row.try_get("last_received")?;
             Ok(RecorderSummary {
@@ -191,7 +217,7 @@ impl Reader {
         rows.iter().map(recorder).collect()
     }
 
-    async fn session_of(&self, row: &SqliteRow) -> Result<SessionSummary, StoreError> {
+    async fn session_of(&self, row: &AnyRow) -> Result<SessionSummary, StoreError> {
         let mut summary = SessionSummary {
             session: row.try_get("session")?,
             derived: row.try_get::<Option<String>, _>("derived")?.is_some(),
@@ -206,7 +232,7 @@ impl Reader {
             masked: row.try_get("masked")?,
             ..SessionSummary::default()
         };
-        let select = "SELECT kind, value FROM session_values WHERE session = ? ORDER BY since, kind, value";
+        let select = "SELECT kind, value FROM session_values WHERE session = $1 ORDER BY since, kind, value";
         for row in sqlx::query(select).bind(&summary.session).fetch_all(&self.pool).await? {
             match row.try_get::<&str, _>("kind")? {
                 "user" => summary.users.push(json(&row, "value")?),
@@ -225,11 +251,11 @@ impl Reader {
     }
 }
 
-pub(super) fn json<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError> {
+pub(super) fn json<T: DeserializeOwned>(row: &AnyRow, column: &'static str) -> Result<T, StoreError> {
     serde_json::from_str(row.try_get(column)?).map_err(|_| StoreError::Damaged(column))
 }
 
-fn gap(row: &SqliteRow) -> Result<RecordedGap, StoreError> {
+fn gap(row: &AnyRow) -> Result<RecordedGap, StoreError> {
     let number = |column| Ok::<_, StoreError>(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0));
     Ok(RecordedGap {
         recorder: row.try_get("recorder")?,
@@ -243,8 +269,19 @@ fn gap(row: &SqliteRow) -> Result<RecordedGap, StoreError> {
     })
 }
 
+/// Adds that a row comes after a page's end, in descending order.
+pub(super) fn before(
+    select: &mut Statement,
+    (time, id): (&'static str, &'static str),
+    at: i64,
+    last: String,
+) {
+    select.text("(").text(time).text(" < ").value(at).text(" OR (").text(time).text(" = ").value(at);
+    select.text(" AND ").text(id).text(" < ").value(last).text("))");
+}
+
 /// A page's end, `<microseconds>:<id>`.
-fn cursor(text: Option<&str>) -> Option<(i64, String)> {
+pub(super) fn cursor(text: Option<&str>) -> Option<(i64, String)> {
     let (time, id) = text?.split_once(':')?;
-    Some((time.parse().ok()?, id.to_owned()))
+    Some((time.parse().ok()?, key(id).into_owned()))
 }

@@ -1,0 +1,138 @@
+//! `token` and `access-log`: who may use the collector, and who read what.
+
+use super::{Failure, Format, Source, output, read};
+use crate::present::table;
+use crate::server::now;
+use crate::store::Writer;
+use crate::store::access::{Role, new_token};
+use crate::store::filter::{moment, span};
+use chaperone_record::Timestamp;
+use clap::{Args, Subcommand};
+use std::time::Duration;
+
+/// Longest name of a token.
+const MAX_NAME: usize = 100;
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Make a token, and print it: it is shown this once, and only its digest is kept.
+    #[command(after_help = "Examples:\n  chaperone token create --role ingest --name gateway-1\n  \
+        chaperone token create --role auditor --name alice --expires 90d")]
+    Create(CreateArguments),
+    /// List all tokens, without their text.
+    List(ListArguments),
+    /// Revoke a token: it is refused from now on.
+    Revoke(RevokeArguments),
+}
+
+#[derive(Args)]
+pub(super) struct CreateArguments {
+    #[command(flatten)]
+    source: Source,
+    /// What it is for.
+    #[arg(long, value_enum)]
+    role: Role,
+    /// Whose it is, as the access log shows it.
+    #[arg(long, value_parser = name)]
+    name: String,
+    /// How long it is good for, like 12h or 90d. Default: until it is revoked.
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    expires: Option<Duration>,
+}
+
+#[derive(Args)]
+pub(super) struct ListArguments {
+    #[command(flatten)]
+    source: Source,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value = "text")]
+    output: Format,
+}
+
+#[derive(Args)]
+pub(super) struct RevokeArguments {
+    #[command(flatten)]
+    source: Source,
+    /// The token's id, as `chaperone token list` shows it.
+    #[arg(value_name = "ID")]
+    id: String,
+}
+
+#[derive(Args)]
+pub(super) struct LogArguments {
+    #[command(flatten)]
+    source: Source,
+    /// From this moment on: like 2026-11-23T08:00:00Z, or as long ago as 2h or 7d.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Timestamp>,
+    /// At most so many.
+    #[arg(long, default_value_t = 100)]
+    limit: u32,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value = "text")]
+    output: Format,
+}
+
+pub(super) async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Create(arguments) => create(arguments).await,
+        Command::List(arguments) => list(arguments).await,
+        Command::Revoke(arguments) => revoke(arguments).await,
+    }
+}
+
+async fn create(arguments: CreateArguments) -> Result<(), Failure> {
+    let now = now();
+    let expires = arguments.expires.map(|span| now.later(span));
+    let (text, token) = new_token(arguments.role, &arguments.name, now, expires)?;
+    let mut writer = Writer::open(&arguments.source.database).await?;
+    writer.add_token(&text, &token).await?;
+    writer.close().await;
+    // The token alone on standard output, so that it can be put where it belongs without being seen.
+    anstream::eprintln!(
+        "Token {} of {}, role {}. It is shown this once.",
+        token.id,
+        token.name,
+        token.role.as_str()
+    );
+    output::lines([text.as_str()])?;
+    Ok(())
+}
+
+async fn list(arguments: ListArguments) -> Result<(), Failure> {
+    let tokens = read::open(&arguments.source).await?.tokens().await?;
+    match arguments.output {
+        format @ (Format::Json | Format::Yaml) => output::value(format, &tokens)?,
+        Format::Text if tokens.is_empty() => output::lines(["No tokens."])?,
+        Format::Text => output::lines([table::tokens(&tokens, now())])?,
+    }
+    Ok(())
+}
+
+async fn revoke(arguments: RevokeArguments) -> Result<(), Failure> {
+    read::open(&arguments.source).await?.close().await;
+    let mut writer = Writer::open(&arguments.source.database).await?;
+    let revoked = writer.revoke_token(&arguments.id, now()).await?;
+    writer.close().await;
+    if !revoked {
+        return Err(Failure::Missing { what: "token that is not revoked", id: arguments.id });
+    }
+    output::lines([format!("Token {} is revoked.", arguments.id)])?;
+    Ok(())
+}
+
+pub(super) async fn access_log(arguments: LogArguments) -> Result<(), Failure> {
+    let reader = read::open(&arguments.source).await?;
+    let log = reader.access_log(arguments.since, arguments.limit.max(1), None).await?;
+    match arguments.output {
+        format @ (Format::Json | Format::Yaml) => output::value(format, &log)?,
+        Format::Text if log.accesses.is_empty() => output::lines(["Nobody read anything."])?,
+        Format::Text => output::lines([table::accesses(&log.accesses)])?,
+    }
+    Ok(())
+}
+
+fn name(text: &str) -> Result<String, &'static str> {
+    let good = !text.trim().is_empty() && text.len() <= MAX_NAME && !text.chars().any(char::is_control);
+    good.then(|| text.to_owned()).ok_or("a name has 1 to 100 characters, none of them a control character")
+}

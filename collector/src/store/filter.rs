@@ -1,0 +1,303 @@
+//! Which exchanges are meant: one vocabulary for the API's parameters and the command line's options.
+
+use super::batch::key;
+use super::schema::Dialect;
+use super::statement::Statement;
+use super::words::search_words;
+use chaperone_record::Timestamp;
+use clap::{Args, ValueEnum};
+use std::time::Duration;
+
+/// Longest value that is looked for, in bytes.
+const MAX_VALUE: usize = 512;
+
+/// Most words that are looked for at a time.
+const MAX_WORDS: usize = 16;
+
+/// Whether an exchange was let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Decision {
+    /// The filter let it through.
+    Allowed,
+    /// The filter refused it.
+    Refused,
+}
+
+/// What must be true of an exchange. Empty, it takes all.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Began at this moment or later: like 2026-11-23T08:00:00Z, or as long ago as 90s, 30m, 2h or 7d.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub since: Option<Timestamp>,
+    /// Began until this moment.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub until: Option<Timestamp>,
+    /// The user, as the filter maps the token.
+    #[arg(long)]
+    pub user: Option<String>,
+    /// One of the user's groups.
+    #[arg(long)]
+    pub group: Option<String>,
+    /// The agent program.
+    #[arg(long)]
+    pub agent: Option<String>,
+    /// The model.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// The prompt's id or digest.
+    #[arg(long)]
+    pub prompt: Option<String>,
+    /// The verb: get, list, watch, create, update, patch, delete, …
+    #[arg(long)]
+    pub verb: Option<String>,
+    /// The API group; empty for the core group.
+    #[arg(long)]
+    pub api_group: Option<String>,
+    /// The resource, like pods or pods/exec.
+    #[arg(long)]
+    pub resource: Option<String>,
+    /// The namespace.
+    #[arg(long, short)]
+    pub namespace: Option<String>,
+    /// The object's name.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Whether the filter let it through.
+    #[arg(long, value_enum)]
+    pub decision: Option<Decision>,
+    /// The HTTP status that the agent got.
+    #[arg(long, value_name = "CODE")]
+    pub status: Option<u16>,
+    /// With masked values.
+    #[arg(long)]
+    pub masked: bool,
+    /// Whose end or beginning is not in the records.
+    #[arg(long)]
+    pub incomplete: bool,
+    /// Whose signature was not checked on arrival.
+    #[arg(long)]
+    pub unverified: bool,
+    /// Words that its request or response holds, all of them; a `*` after a word stands for any ending.
+    #[arg(skip)]
+    pub words: Option<String>,
+}
+
+/// A filter that cannot be meant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FilterError {
+    /// Not one of its names.
+    #[error("there is no such parameter")]
+    Unknown,
+    /// The same name twice.
+    #[error("`{0}` is given twice")]
+    Twice(&'static str),
+    /// Not of the form.
+    #[error("`{0}` is not {1}")]
+    Form(&'static str, &'static str),
+    /// Too much.
+    #[error("`{0}` is too long")]
+    Long(&'static str),
+}
+
+impl Filter {
+    /// Sets one of its parts by the name that the API has for it.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), FilterError> {
+        const TIME: &str = "an RFC 3339 time in UTC, or a length of time like 2h";
+        let time = |name| moment(value).map_err(|_| FilterError::Form(name, TIME));
+        let text = |_| Ok(value.to_owned());
+        match name {
+            "since" => once("since", &mut self.since, time),
+            "until" => once("until", &mut self.until, time),
+            "user" => once("user", &mut self.user, text),
+            "group" => once("group", &mut self.group, text),
+            "agent" => once("agent", &mut self.agent, text),
+            "model" => once("model", &mut self.model, text),
+            "prompt" => once("prompt", &mut self.prompt, text),
+            "verb" => once("verb", &mut self.verb, text),
+            "apiGroup" => once("apiGroup", &mut self.api_group, text),
+            "resource" => once("resource", &mut self.resource, text),
+            "namespace" => once("namespace", &mut self.namespace, text),
+            "name" => once("name", &mut self.name, text),
+            "q" => once("q", &mut self.words, text),
+            "decision" => once("decision", &mut self.decision, |name| {
+                Decision::from_str(value, false).map_err(|_| FilterError::Form(name, "allowed or refused"))
+            }),
+            "status" => once("status", &mut self.status, |name| {
+                value.parse().map_err(|_| FilterError::Form(name, "a status code"))
+            }),
+            "masked" => flag("masked", &mut self.masked, value),
+            "incomplete" => flag("incomplete", &mut self.incomplete, value),
+            "unverified" => flag("unverified", &mut self.unverified, value),
+            _ => Err(FilterError::Unknown),
+        }
+    }
+
+    /// Refuses what would take too long.
+    pub fn check(&self) -> Result<(), FilterError> {
+        for (name, value) in [
+            ("user", &self.user),
+            ("group", &self.group),
+            ("agent", &self.agent),
+            ("model", &self.model),
+            ("prompt", &self.prompt),
+            ("verb", &self.verb),
+            ("apiGroup", &self.api_group),
+            ("resource", &self.resource),
+            ("namespace", &self.namespace),
+            ("name", &self.name),
+            ("q", &self.words),
+        ] {
+            if value.as_ref().is_some_and(|value| value.len() > MAX_VALUE) {
+                return Err(FilterError::Long(name));
+            }
+        }
+        let Some(words) = &self.words else { return Ok(()) };
+        match search_words(words).len() {
+            0 => Err(FilterError::Form("q", "a word: it has no letter or digit")),
+            count if count > MAX_WORDS => Err(FilterError::Long("q")),
+            _ => Ok(()),
+        }
+    }
+
+    /// True where it takes every exchange.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds its conditions on `exchanges x`, each after an ` AND `.
+    pub(super) fn conditions(&self, dialect: Dialect, statement: &mut Statement) {
+        let micros = |time: Timestamp| i64::try_from(time.micros()).unwrap_or(i64::MAX);
+        if let Some(since) = self.since {
+            statement.text(" AND x.time >= ").value(micros(since));
+        }
+        if let Some(until) = self.until {
+            statement.text(" AND x.time <= ").value(micros(until));
+        }
+        for (condition, value) in [
+            (" AND x.username = ", &self.user),
+            (" AND x.agent = ", &self.agent),
+            (" AND x.model = ", &self.model),
+            (" AND x.prompt = ", &self.prompt),
+            (" AND x.verb = ", &self.verb),
+            (" AND x.api_group = ", &self.api_group),
+            (" AND x.resource = ", &self.resource),
+            (" AND x.namespace = ", &self.namespace),
+            (" AND x.name = ", &self.name),
+        ] {
+            if let Some(value) = value {
+                statement.text(condition).value(key(value).into_owned());
+            }
+        }
+        if let Some(group) = &self.group {
+            // True where the list has the name: what databases have for finding a text in another differs.
+            statement
+                .text(" AND replace(x.user_groups, ")
+                .value(listed(group))
+                .text(", '') <> x.user_groups");
+        }
+        if let Some(decision) = self.decision {
+            statement.text(" AND x.refused = ").value(i64::from(decision == Decision::Refused));
+        }
+        if let Some(status) = self.status {
+            statement.text(" AND x.status = ").value(i64::from(status));
+        }
+        for (condition, set) in [
+            (" AND x.masked > 0", self.masked),
+            (" AND x.state = 'incomplete'", self.incomplete),
+            (" AND x.verified = 0", self.unverified),
+        ] {
+            if set {
+                statement.text(condition);
+            }
+        }
+        for word in self.words.iter().flat_map(|words| search_words(words)) {
+            word.condition(dialect, statement);
+        }
+    }
+}
+
+/// A group as it stands in the list of them that is searched.
+pub(super) fn listed(group: &str) -> String {
+    format!("\n{}\n", key(group).replace('\n', " "))
+}
+
+fn once<T>(
+    name: &'static str,
+    slot: &mut Option<T>,
+    read: impl FnOnce(&'static str) -> Result<T, FilterError>,
+) -> Result<(), FilterError> {
+    match slot.replace(read(name)?) {
+        None => Ok(()),
+        Some(_) => Err(FilterError::Twice(name)),
+    }
+}
+
+fn flag(name: &'static str, slot: &mut bool, value: &str) -> Result<(), FilterError> {
+    if *slot {
+        return Err(FilterError::Twice(name));
+    }
+    *slot = match value {
+        "" | "true" => true,
+        "false" => false,
+        _ => return Err(FilterError::Form(name, "true or false")),
+    };
+    Ok(())
+}
+
+/// A moment, or how long ago it was.
+pub(crate) fn moment(text: &str) -> Result<Timestamp, &'static str> {
+    if let Some(time) = Timestamp::parse(text) {
+        return Ok(time);
+    }
+    let ago = span(text).map_err(
+        |_| "neither an RFC 3339 time in UTC, like 2026-11-23T08:00:00Z, nor a length of time, like 2h",
+    )?;
+    let micros = u64::try_from(ago.as_micros()).unwrap_or(u64::MAX);
+    Ok(Timestamp::from_micros(crate::server::now().micros().saturating_sub(micros)))
+}
+
+/// A length of time: a number and one of `s`, `m`, `h`, `d`.
+pub(crate) fn span(text: &str) -> Result<Duration, &'static str> {
+    let seconds = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)].iter().find_map(|(unit, seconds)| {
+        let number: u64 = text.strip_suffix(*unit)?.parse().ok()?;
+        number.checked_mul(*seconds)
+    });
+    seconds.map(Duration::from_secs).ok_or("not a length of time like 90s, 30m, 2h or 7d")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for (name, value, error) in [
+            ("colour", "red", FilterError::Unknown),
+            ("status", "many", FilterError::Form("status", "a status code")),
+            ("decision", "maybe", FilterError::Form("decision", "allowed or refused")),
+            ("masked", "1", FilterError::Form("masked", "true or false")),
+        ] {
+            assert_eq!(Filter::default().set(name, value), Err(error), "{name}={value}");
+        }
+        let mut filter = Filter::default();
+        filter.set("user", "alice").unwrap();
+        assert_eq!(filter.set("user", "bob"), Err(FilterError::Twice("user")));
+        for (words, error) in [
+            ("--", FilterError::Form("q", "a word: it has no letter or digit")),
+            ("a b c d e f g h i j k l m n o p q", FilterError::Long("q")),
+            (&"a".repeat(513), FilterError::Long("q")),
+        ] {
+            let filter = Filter { words: Some(words.to_owned()), ..Filter::default() };
+            assert_eq!(filter.check(), Err(error), "{words}");
+        }
+    }
+
+    #[test]
+    fn moments_are_told_absolutely_or_from_now() {
+        assert_eq!(moment("2026-11-23T08:00:00Z"), Ok(Timestamp::parse("2026-11-23T08:00:00Z").unwrap()));
+        assert!(moment("2h").unwrap() < moment("1m").unwrap());
+        for bad in ["", "h", "-1h", "2w", "yesterday", "99999999999999999999d"] {
+            assert!(moment(bad).is_err(), "{bad}");
+        }
+    }
+}
