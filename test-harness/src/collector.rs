@@ -148,6 +148,16 @@ impl Collector {
         self.printed(arguments, false).await
     }
 
+    /// The same of a command that says with its exit status 1 that it found something.
+    pub async fn run_any(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Process::command(&self.program);
+        command.args(arguments).env("CHAPERONE_DATABASE", &self.database).env("NO_COLOR", "1");
+        let output = command.output().await?;
+        let err = String::from_utf8_lossy(&output.stderr);
+        ensure!(matches!(output.status.code(), Some(0 | 1)), "chaperone {}: {err}", arguments.join(" "));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// The same, in colour for a terminal.
     pub async fn printed(&self, arguments: &[&str], colour: bool) -> Result<String> {
         let mut command = Process::command(&self.program);

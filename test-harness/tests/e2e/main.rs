@@ -9,6 +9,7 @@ mod hostile;
 mod keys;
 mod monitoring;
 mod outage;
+mod reconcile;
 mod reload;
 mod session;
 mod support;
