@@ -4,6 +4,7 @@ use crate::audit::Audit;
 use crate::work::Work;
 use crate::{bad_moment, moment, proxy, rounds, stage, told};
 use anyhow::{Context as _, Result, ensure};
+use chaperone_test_harness::process::eventually;
 use chaperone_test_harness::proxy::Fault;
 use chaperone_test_harness::stage::Stage;
 use std::fs;
@@ -27,7 +28,7 @@ async fn killed() {
                 audit.now(&stage).await?;
                 sleep(moment(Duration::from_millis(200))).await;
                 stage.restart_collector().await?;
-                goes_on(&stage).await?;
+                works_again(&stage, &work).await?;
             }
             audit.end(&stage, &work.stop().await).await?;
             stage.stop().await
@@ -108,7 +109,7 @@ async fn disk_full() {
                 } else {
                     stage.collector.limit_files(None).await?;
                 }
-                goes_on(&stage).await?;
+                works_again(&stage, &work).await?;
             }
             audit.end(&stage, &work.stop().await).await?;
             stage.stop().await
@@ -156,7 +157,14 @@ async fn a_lie_is_noticed() {
     );
 }
 
-/// Waits until the collector acknowledges again.
+/// Waits until the collector acknowledges again, and agents get on with their work.
+async fn works_again(stage: &Stage, work: &Work) -> Result<()> {
+    goes_on(stage).await?;
+    let enough = work.exchanges() + 20;
+    let had = async || (work.exchanges() >= enough).then_some(());
+    eventually("exchanges again", Duration::from_secs(60), had).await
+}
+
 async fn goes_on(stage: &Stage) -> Result<()> {
     timeout(Duration::from_secs(20), proxy(stage).acknowledges()).await.context("no acknowledgement any more")
 }
