@@ -24,9 +24,17 @@ const ROUNDS: &str = "FAULTS_ROUNDS";
 /// How long a record may take.
 const SOON: Duration = Duration::from_secs(30);
 
-/// How often a fault happens.
-fn rounds(short: usize) -> usize {
-    std::env::var(ROUNDS).ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(short)
+/// So many rounds happen on one stage at most: each audit reads all of its database.
+const EPISODE: usize = 10;
+
+/// Runs a test of so many rounds, or as many as are asked for, in episodes with a stage of their own.
+async fn episodes(short: usize, test: impl AsyncFn(usize) -> Result<()>) {
+    let mut left = std::env::var(ROUNDS).ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(short);
+    while left > 0 {
+        let rounds = left.min(EPISODE);
+        told(test(rounds).await);
+        left -= rounds;
+    }
 }
 
 /// Whether this is the long version.
