@@ -78,7 +78,6 @@ impl Audit {
 
     /// The whole audit, once nothing fails any more and every agent has stopped.
     pub async fn end(self, stage: &Stage, attempts: &[Attempt]) -> Result<Tally> {
-        self.now(stage).await?;
         let mut last = None;
         let settled = async || {
             let alive = |(recorder, _): &BatchId| !self.dead.contains(recorder);

@@ -37,7 +37,8 @@ pub struct Recorded {
 /// A recorded body.
 #[derive(Default)]
 pub struct Body {
-    object: Option<Value>,
+    /// The SHA-256 of its JSON, members in alphabetical order: the audit may be of a gigabyte.
+    object: Option<Vec<u8>>,
     pub digest: Option<BodyDigest>,
     /// Pieces, by position.
     pub pieces: BTreeMap<u64, Vec<u8>>,
@@ -128,7 +129,7 @@ impl Recorded {
 
 impl Body {
     fn take(&mut self, object: Option<Value>, digest: Option<BodyDigest>) {
-        self.object = object.or(self.object.take());
+        self.object = object.map(|object| json_digest(&object)).or(self.object.take());
         self.digest = digest.or(self.digest.take());
     }
 
@@ -139,7 +140,7 @@ impl Body {
             return Err(format!("the digest is of another body, of {} bytes", digest.bytes));
         }
         let whole = match &self.object {
-            Some(object) => serde_json::from_slice::<Value>(bytes).is_ok_and(|sent| *object == sent),
+            Some(object) => serde_json::from_slice(bytes).is_ok_and(|sent| *object == json_digest(&sent)),
             None => self.joined().is_some_and(|joined| joined == bytes),
         };
         if whole { Ok(()) } else { Err("its body is not recorded as it was".to_owned()) }
@@ -156,6 +157,10 @@ impl Body {
         }
         Some(joined)
     }
+}
+
+fn json_digest(json: &Value) -> Vec<u8> {
+    sha256(json.to_string().as_bytes())
 }
 
 pub fn sha256(bytes: &[u8]) -> Vec<u8> {
