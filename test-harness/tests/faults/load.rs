@@ -2,7 +2,7 @@
 
 use crate::audit::Audit;
 use crate::work::Work;
-use crate::{long, proxy, stage, told};
+use crate::{EXCHANGES, asked, proxy, stage, told};
 use anyhow::{Context as _, Result, ensure};
 use chaperone_test_harness::process::{Process, eventually};
 use chaperone_test_harness::stage::Stage;
@@ -15,7 +15,7 @@ const OUTAGES: u64 = 2;
 /// 200 agents at once; the collector is away twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_outages() {
-    let (exchanges, outage) = if long() { (50_000, 20) } else { (2_000, 2) };
+    let (exchanges, outage) = asked(EXCHANGES).map_or((2_000, 2), |exchanges| (exchanges, 20));
     told(
         async {
             let mut stage = stage().concurrency(2).start().await?;

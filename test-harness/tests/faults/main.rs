@@ -1,7 +1,7 @@
 //! Whatever fails, no write is executed without its record, and no acknowledged record is lost.
 //!
 //! Real Envoy, with a proxy before the collector and a wire before the API server that fail on demand. Agents work while
-//! things fail at random moments; each test ends in the same [`audit`]. `FAULTS_ROUNDS` makes it long.
+//! things fail at random moments; each test ends in the same [`audit`]. `FAULTS_ROUNDS` makes it long, `FAULTS_EXCHANGES` the load.
 
 mod agents;
 mod audit;
@@ -16,10 +16,13 @@ use anyhow::Result;
 use chaperone_test_harness::proxy::Proxy;
 use chaperone_test_harness::stage::{ApiKind, Builder, Stage};
 use serde_json::json;
+use std::str::FromStr;
 use std::time::Duration;
 
-/// The environment variable that makes the tests long.
+/// The environment variable that says how often each fault happens.
 const ROUNDS: &str = "FAULTS_ROUNDS";
+/// The environment variable that says how many exchanges the load is of.
+const EXCHANGES: &str = "FAULTS_EXCHANGES";
 
 /// How long a record may take.
 const SOON: Duration = Duration::from_secs(30);
@@ -29,7 +32,7 @@ const EPISODE: usize = 10;
 
 /// Runs a test of so many rounds, or as many as are asked for, in episodes with a stage of their own.
 async fn episodes(short: usize, test: impl AsyncFn(usize) -> Result<()>) {
-    let mut left = std::env::var(ROUNDS).ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(short);
+    let mut left = asked(ROUNDS).unwrap_or(short);
     while left > 0 {
         let rounds = left.min(EPISODE);
         told(test(rounds).await);
@@ -37,9 +40,9 @@ async fn episodes(short: usize, test: impl AsyncFn(usize) -> Result<()>) {
     }
 }
 
-/// Whether this is the long version.
-fn long() -> bool {
-    std::env::var_os(ROUNDS).is_some()
+/// The number in an environment variable.
+fn asked<T: FromStr>(variable: &str) -> Option<T> {
+    std::env::var(variable).ok()?.parse().ok()
 }
 
 /// A stage on which things can fail. Small batches, so that bodies also come in pieces, and little patience.
