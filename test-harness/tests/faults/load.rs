@@ -38,10 +38,7 @@ async fn two_outages() {
                 stage.restart_collector().await?;
                 let back = Instant::now();
                 let waiting = proxy(&stage).unacknowledged();
-                let settled = async || {
-                    let acknowledged = proxy(&stage).acknowledged();
-                    waiting.iter().all(|id| acknowledged.contains_key(id)).then_some(())
-                };
+                let settled = async || proxy(&stage).has_acknowledged(&waiting).then_some(());
                 eventually("acknowledgement of what waited", Duration::from_secs(300), settled).await?;
                 let within = back.elapsed().as_secs_f64();
                 println!(
