@@ -63,7 +63,7 @@ bench-mask: rust-targets $(VENV) ## Throughput of masking, in wasm under V8 and 
 
 test-faults: wasm wasm-panic programs $(VENV) ## Everything fails while agents work; FAULTS_ROUNDS=50 makes it long
 	$(call say,Faults)
-	cargo test -p chaperone-test-harness --test faults -- --nocapture --test-threads 4
+	cargo test -p chaperone-test-harness --test faults -- --nocapture --test-threads $(or $(FAULTS_THREADS),4) $(FAULTS_ONLY)
 
 wasm: rust-targets
 	$(call say,Building the filter ($(WASM)))
