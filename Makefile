@@ -61,6 +61,10 @@ test-e2e: wasm programs $(VENV) kube-local ## Real Envoy, real kubectl, real kub
 bench-mask: rust-targets $(VENV) ## Throughput of masking, in wasm under V8 and natively
 	@PATH="$$PATH:$(CURDIR)/.venv/bin" node examples/mask_throughput.mjs
 
+# The audit of a large load reads hundreds of megabytes, several times.
+ifdef FAULTS_EXCHANGES
+test-faults: export CARGO_PROFILE_DEV_OPT_LEVEL = 1
+endif
 test-faults: wasm wasm-panic programs $(VENV) ## Everything fails while agents work; FAULTS_ROUNDS=50 makes it long
 	$(call say,Faults)
 	cargo test -p chaperone-test-harness --test faults -- --nocapture --test-threads $(or $(FAULTS_THREADS),4) $(FAULTS_ONLY)

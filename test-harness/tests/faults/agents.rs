@@ -30,8 +30,9 @@ async fn upstream_reset() {
         wire.cut_one_in(0);
         audit.faults("resets", wire.cuts());
         sleep(Duration::from_millis(200)).await;
-        audit.end(&stage, &work.stop().await).await?;
-        stage.stop().await
+        let tally = audit.end(&stage, &work.stop().await).await?;
+        stage.stop().await?;
+        Ok(tally)
     })
     .await;
 }
@@ -55,8 +56,9 @@ async fn client_gone() {
             }
         }
         audit.now(&stage).await?;
-        audit.end(&stage, &work.stop().await).await?;
-        stage.stop().await
+        let tally = audit.end(&stage, &work.stop().await).await?;
+        stage.stop().await?;
+        Ok(tally)
     })
     .await;
 }

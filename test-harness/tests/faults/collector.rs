@@ -29,8 +29,9 @@ async fn killed() {
             stage.restart_collector().await?;
             works_again(&stage, &work).await?;
         }
-        audit.end(&stage, &work.stop().await).await?;
-        stage.stop().await
+        let tally = audit.end(&stage, &work.stop().await).await?;
+        stage.stop().await?;
+        Ok(tally)
     })
     .await;
 }
@@ -76,8 +77,9 @@ async fn slow_or_wrong() {
         for (fault, times) in proxy(&stage).met() {
             audit.faults(format!("{fault:?}"), times);
         }
-        audit.end(&stage, &work.stop().await).await?;
-        stage.stop().await
+        let tally = audit.end(&stage, &work.stop().await).await?;
+        stage.stop().await?;
+        Ok(tally)
     })
     .await;
 }
@@ -106,8 +108,9 @@ async fn disk_full() {
             }
             works_again(&stage, &work).await?;
         }
-        audit.end(&stage, &work.stop().await).await?;
-        stage.stop().await
+        let tally = audit.end(&stage, &work.stop().await).await?;
+        stage.stop().await?;
+        Ok(tally)
     })
     .await;
 }

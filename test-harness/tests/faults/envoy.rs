@@ -1,6 +1,6 @@
 //! Envoy fails: it is killed, the filter's VM fails, or the clock jumps.
 
-use crate::audit::Audit;
+use crate::audit::{Audit, Tally};
 use crate::work::{CONFIGMAPS, Work, agent, configmap};
 use crate::{bad_moment, episodes, moment, stage};
 use anyhow::{Result, bail, ensure};
@@ -35,8 +35,9 @@ async fn killed() {
             work.move_to(&stage)?;
         }
         sleep(Duration::from_millis(300)).await;
-        audit.end(&stage, &work.stop().await).await?;
-        stage.stop().await
+        let tally = audit.end(&stage, &work.stop().await).await?;
+        stage.stop().await?;
+        Ok(tally)
     })
     .await;
 }
@@ -61,8 +62,9 @@ async fn vm_panics() {
             audit.now(&stage).await?;
             writes_again(&stage, round).await?;
         }
-        audit.end(&stage, &work.stop().await).await?;
-        stage.stop().await
+        let tally = audit.end(&stage, &work.stop().await).await?;
+        stage.stop().await?;
+        Ok(tally)
     })
     .await;
 }
@@ -110,12 +112,12 @@ async fn clock_jumps_back_for_good() {
     episodes(1, async |rounds| jumps("clock jumps back for good", -3 * DAY, rounds).await).await;
 }
 
-async fn jumps(name: &'static str, last: i64, rounds: usize) -> Result<()> {
+async fn jumps(name: &'static str, last: i64, rounds: usize) -> Result<Tally> {
     let dir = WorkDir::new()?;
     let Some(clock) = Clock::new(&dir)? else {
         eprintln!("\n!!! SKIPPED: a clock that jumps needs Linux and a C compiler. !!!\n");
         ensure!(std::env::var("CI").as_deref() != Ok("true"), "CI must let the clock jump");
-        return Ok(());
+        return Ok(Tally::default());
     };
     let [preload, offset] = clock.env();
     let stage = stage().env(preload.0, preload.1).env(offset.0, offset.1).start().await?;
@@ -131,8 +133,8 @@ async fn jumps(name: &'static str, last: i64, rounds: usize) -> Result<()> {
         audit.now(&stage).await?;
     }
     clock.set(last)?;
-    audit.end(&stage, &work.stop().await).await?;
+    let tally = audit.end(&stage, &work.stop().await).await?;
     stage.stop().await?;
     dir.remove();
-    Ok(())
+    Ok(tally)
 }

@@ -13,6 +13,7 @@ mod records;
 mod work;
 
 use anyhow::Result;
+use audit::Tally;
 use chaperone_test_harness::proxy::Proxy;
 use chaperone_test_harness::stage::{ApiKind, Builder, Stage};
 use serde_json::json;
@@ -31,12 +32,20 @@ const SOON: Duration = Duration::from_secs(30);
 const EPISODE: usize = 10;
 
 /// Runs a test of so many rounds, or as many as are asked for, in episodes with a stage of their own.
-async fn episodes(short: usize, test: impl AsyncFn(usize) -> Result<()>) {
+async fn episodes(short: usize, test: impl AsyncFn(usize) -> Result<Tally>) {
     let mut left = asked(ROUNDS).unwrap_or(short);
+    let (mut all, mut episodes) = (Tally::default(), 0);
     while left > 0 {
         let rounds = left.min(EPISODE);
-        told(test(rounds).await);
+        match test(rounds).await {
+            Ok(tally) => all.add(tally),
+            Err(error) => told(Err(error)),
+        }
         left -= rounds;
+        episodes += 1;
+    }
+    if episodes > 1 {
+        println!("In all {episodes} episodes: {all}");
     }
 }
 
