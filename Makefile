@@ -70,9 +70,13 @@ test-clients: wasm programs $(VENV) kube-local ## What Secrets look like to kube
 bench-mask: rust-targets $(VENV) ## Throughput of masking, in wasm under V8 and natively
 	@PATH="$$PATH:$(CURDIR)/.venv/bin" node examples/mask_throughput.mjs
 
+# The audit of a large load reads hundreds of megabytes, several times.
+ifdef FAULTS_EXCHANGES
+test-faults: export CARGO_PROFILE_DEV_OPT_LEVEL = 1
+endif
 test-faults: wasm wasm-panic programs $(VENV) ## Everything fails while agents work; FAULTS_ROUNDS=50 makes it long
 	$(call say,Faults)
-	cargo test -p chaperone-test-harness --test faults -- --nocapture --test-threads 4
+	cargo test -p chaperone-test-harness --test faults -- --nocapture --test-threads $(or $(FAULTS_THREADS),4) $(FAULTS_ONLY)
 
 wasm: rust-targets
 	$(call say,Building the filter ($(WASM)))

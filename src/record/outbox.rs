@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Batches under way at once; more would only queue at the collector.
+/// Batches that the root context has under way at once; more would only queue at the collector. What streams post themselves
+/// is not counted: as long as agents write, what waits would wait behind it.
 const MOST_IN_FLIGHT: usize = 8;
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LAST_RETRY: Duration = Duration::from_secs(10);
@@ -53,8 +54,9 @@ struct Batch {
 enum State {
     /// Sealed, not posted yet, or to be posted again at this time.
     Due(Timestamp),
-    /// Posted; taken for lost at this time, because the answer to a stream that is gone never comes.
-    InFlight(Timestamp),
+    /// Posted; taken for lost at this time, because the answer to a stream that is gone never comes. `polled` where
+    /// [`Outbox::poll`] gave it.
+    InFlight { lost: Timestamp, polled: bool },
 }
 
 #[derive(Default)]
@@ -165,7 +167,8 @@ impl Outbox {
         let lost = self.lost_at(now);
         let mut posts = Vec::new();
         for (_, batch) in self.batches.range_mut(since..) {
-            batch.state = State::InFlight(lost);
+            let polled = matches!(batch.state, State::InFlight { polled: true, .. });
+            batch.state = State::InFlight { lost, polled };
             posts.push(batch.post.clone());
         }
         posts
@@ -186,12 +189,12 @@ impl Outbox {
         let (lost, last_retry) = (self.lost_at(now), now.later(LAST_RETRY));
         let mut in_flight: usize = 0;
         for batch in self.batches.values_mut() {
-            if let State::InFlight(until) = batch.state {
+            if let State::InFlight { lost: until, polled } = batch.state {
                 if now >= until || until > lost {
                     batch.post.attempts = batch.post.attempts.saturating_add(1);
                     batch.state = State::Due(now);
                 } else {
-                    in_flight = in_flight.saturating_add(1);
+                    in_flight = in_flight.saturating_add(usize::from(polled));
                 }
             }
         }
@@ -201,7 +204,7 @@ impl Outbox {
                 break;
             }
             if matches!(batch.state, State::Due(at) if now >= at || at > last_retry) {
-                batch.state = State::InFlight(lost);
+                batch.state = State::InFlight { lost, polled: true };
                 in_flight = in_flight.saturating_add(1);
                 posts.push(batch.post.clone());
             }

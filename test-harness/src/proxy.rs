@@ -130,6 +130,12 @@ impl Proxy {
         noted.posted.keys().filter(|id| !noted.acknowledged.contains_key(id)).cloned().collect()
     }
 
+    /// Whether the collector acknowledged all of these.
+    pub fn has_acknowledged(&self, batches: &[BatchId]) -> bool {
+        let noted = self.state.noted();
+        batches.iter().all(|id| noted.acknowledged.contains_key(id))
+    }
+
     /// Who posted.
     pub fn recorders(&self) -> Vec<String> {
         let mut recorders: Vec<_> =

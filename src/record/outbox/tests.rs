@@ -128,6 +128,25 @@ fn only_so_many_posts_are_under_way_at_once() {
 }
 
 #[test]
+fn what_waits_is_posted_however_much_streams_have_under_way() {
+    let mut outbox = outbox(Limits { batch_bytes: 1024, ..Limits::default() });
+    outbox.push(at(0), &entry("failed")).unwrap();
+    outbox.poll(at(200));
+    outbox.failed(at(200), 0, 0);
+    for stream in 0..200 {
+        let own = outbox.next_batch();
+        outbox.push(at(210), &entry(&stream.to_string())).unwrap();
+        assert_eq!(outbox.seal(at(210), own).len(), 1);
+    }
+    let numbers: Vec<u64> = outbox.poll(at(300)).iter().map(|post| post.batch).collect();
+    assert_eq!(numbers, [0], "what failed");
+    for _ in 0..200 {
+        outbox.push(at(300), &entry("buffered")).unwrap();
+    }
+    assert_eq!(outbox.poll(at(301)).len(), MOST_IN_FLIGHT - 1, "its own bound holds");
+}
+
+#[test]
 fn a_clock_that_goes_back_holds_nothing_up() {
     const DAY: u64 = 86_400_000;
     let mut outbox = outbox(Limits::default());

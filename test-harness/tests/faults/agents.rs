@@ -2,7 +2,7 @@
 
 use crate::audit::Audit;
 use crate::work::{CONFIGMAPS, Work, agent, configmap};
-use crate::{moment, rounds, stage, told};
+use crate::{episodes, moment, stage};
 use anyhow::Result;
 use chaperone_test_harness::client::Client;
 use http_body_util::Full;
@@ -17,52 +17,50 @@ const AGENTS: usize = 12;
 /// executed; the record says that it may have been.
 #[tokio::test]
 async fn upstream_reset() {
-    told(
-        async {
-            let stage = stage().start().await?;
-            let mut audit = Audit::begin("API server's connections reset", &stage)?;
-            let work = Work::begin(&stage, AGENTS, None)?;
-            let wire = stage.wire.as_ref().expect("a stage with faults");
-            for _ in 0..rounds(3) {
-                wire.cut_one_in(fastrand::u32(5..40));
-                sleep(moment(Duration::from_secs(1))).await;
-                audit.now(&stage).await?;
-            }
-            wire.cut_one_in(0);
-            audit.faults("resets", wire.cuts());
-            sleep(Duration::from_millis(200)).await;
-            audit.end(&stage, &work.stop().await).await?;
-            stage.stop().await
+    episodes(3, async |rounds| {
+        let stage = stage().start().await?;
+        let mut audit = Audit::begin("API server's connections reset", &stage)?;
+        let work = Work::begin(&stage, AGENTS, None)?;
+        let wire = stage.wire.as_ref().expect("a stage with faults");
+        for _ in 0..rounds {
+            wire.cut_one_in(fastrand::u32(5..40));
+            sleep(moment(Duration::from_secs(1))).await;
+            audit.now(&stage).await?;
         }
-        .await,
-    );
+        wire.cut_one_in(0);
+        audit.faults("resets", wire.cuts());
+        sleep(Duration::from_millis(200)).await;
+        let tally = audit.end(&stage, &work.stop().await).await?;
+        stage.stop().await?;
+        Ok(tally)
+    })
+    .await;
 }
 
 /// Agents go away in the middle of their request, and while they wait for the answer.
 #[tokio::test]
 async fn client_gone() {
-    told(
-        async {
-            let stage = stage().start().await?;
-            let mut audit = Audit::begin("agents gone", &stage)?;
-            let work = Work::begin(&stage, AGENTS, None)?;
-            let client = agent(&stage)?;
-            for round in 0..rounds(20) * 5 {
-                let name = format!("gone-{round}");
-                if fastrand::bool() {
-                    in_the_middle(&client, &name).await?;
-                    audit.fault("in the middle of the request");
-                } else {
-                    while_waiting(&client, &name).await?;
-                    audit.fault("while waiting");
-                }
+    episodes(10, async |rounds| {
+        let stage = stage().start().await?;
+        let mut audit = Audit::begin("agents gone", &stage)?;
+        let work = Work::begin(&stage, AGENTS, None)?;
+        let client = agent(&stage)?;
+        for round in 0..rounds * 10 {
+            let name = format!("gone-{round}");
+            if fastrand::bool() {
+                in_the_middle(&client, &name).await?;
+                audit.fault("in the middle of the request");
+            } else {
+                while_waiting(&client, &name).await?;
+                audit.fault("while waiting");
             }
-            audit.now(&stage).await?;
-            audit.end(&stage, &work.stop().await).await?;
-            stage.stop().await
         }
-        .await,
-    );
+        audit.now(&stage).await?;
+        let tally = audit.end(&stage, &work.stop().await).await?;
+        stage.stop().await?;
+        Ok(tally)
+    })
+    .await;
 }
 
 async fn in_the_middle(client: &Client, name: &str) -> Result<()> {

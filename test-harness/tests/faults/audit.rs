@@ -42,6 +42,7 @@ pub struct Tally {
     incomplete: usize,
     gaps: usize,
     unrecorded_answers: usize,
+    unrecorded_refusals: usize,
     wrong: Vec<String>,
     executed_though_refused: usize,
     lost: Vec<BatchId>,
@@ -78,7 +79,6 @@ impl Audit {
 
     /// The whole audit, once nothing fails any more and every agent has stopped.
     pub async fn end(self, stage: &Stage, attempts: &[Attempt]) -> Result<Tally> {
-        self.now(stage).await?;
         let mut last = None;
         let settled = async || {
             let alive = |(recorder, _): &BatchId| !self.dead.contains(recorder);
@@ -124,11 +124,12 @@ impl Audit {
                 tally.executed_though_refused += 1;
             }
         }
-        let answered = attempts.iter().filter_map(|attempt| attempt.exchange.as_ref());
-        let unrecorded = |id: &&String| !records.exchanges.get(*id).is_some_and(|recorded| recorded.ended);
+        let is_recorded = |id: &String| records.exchanges.get(id).is_some_and(|recorded| recorded.ended);
+        let unrecorded = |attempt: &&Attempt| attempt.exchange.as_ref().is_some_and(|id| !is_recorded(id));
         // What a killed recorder had not posted yet is lost; of a write that is the answer only.
         if self.dead.is_empty() {
-            tally.unrecorded_answers = answered.filter(unrecorded).count();
+            tally.unrecorded_answers = attempts.iter().filter(unrecorded).count();
+            tally.unrecorded_refusals = ended(Ending::Refused).filter(unrecorded).count();
         }
         let report = stage.collector.report().await?;
         tally.gaps = records.dropped;
@@ -175,6 +176,33 @@ impl Audit {
 }
 
 impl Tally {
+    /// Adds what came out of another audit of the same name.
+    pub fn add(&mut self, other: Self) {
+        self.name = other.name;
+        for (what, times) in other.faults {
+            *self.faults.entry(what).or_default() += times;
+        }
+        for (sum, more) in [
+            (&mut self.attempts, other.attempts),
+            (&mut self.writes, other.writes),
+            (&mut self.refused, other.refused),
+            (&mut self.unclear, other.unclear),
+            (&mut self.executed, other.executed),
+            (&mut self.recorded, other.recorded),
+            (&mut self.acknowledged, other.acknowledged),
+            (&mut self.holes, other.holes),
+            (&mut self.incomplete, other.incomplete),
+            (&mut self.gaps, other.gaps),
+            (&mut self.unrecorded_answers, other.unrecorded_answers),
+            (&mut self.unrecorded_refusals, other.unrecorded_refusals),
+            (&mut self.executed_though_refused, other.executed_though_refused),
+        ] {
+            *sum += more;
+        }
+        self.wrong.extend(other.wrong);
+        self.lost.extend(other.lost);
+    }
+
     /// Answers whose record is not there, beyond what the recorders admit to.
     fn missing_answers(&self) -> usize {
         self.unrecorded_answers.saturating_sub(self.gaps)
@@ -195,8 +223,13 @@ impl fmt::Display for Tally {
         writeln!(f, "{}: {}", self.name, faults.join(", "))?;
         writeln!(
             f,
-            "  attempts {}, of them writes {}; refused {}, no or unclear answer {}, answers lost to a gap {}",
-            self.attempts, self.writes, self.refused, self.unclear, self.unrecorded_answers
+            "  attempts {}, of them writes {}; refused {}, no or unclear answer {}, answers lost to a gap {}, of them refusals {}",
+            self.attempts,
+            self.writes,
+            self.refused,
+            self.unclear,
+            self.unrecorded_answers,
+            self.unrecorded_refusals
         )?;
         writeln!(
             f,

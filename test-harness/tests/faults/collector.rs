@@ -2,8 +2,9 @@
 
 use crate::audit::Audit;
 use crate::work::Work;
-use crate::{bad_moment, moment, proxy, rounds, stage, told};
+use crate::{bad_moment, episodes, moment, proxy, stage, told};
 use anyhow::{Context as _, Result, ensure};
+use chaperone_test_harness::process::eventually;
 use chaperone_test_harness::proxy::Fault;
 use chaperone_test_harness::stage::Stage;
 use std::fs;
@@ -15,106 +16,103 @@ const AGENTS: usize = 12;
 /// Killed before, while and after it syncs a batch, and started again on what it left.
 #[tokio::test]
 async fn killed() {
-    told(
-        async {
-            let mut stage = stage().start().await?;
-            let mut audit = Audit::begin("collector killed", &stage)?;
-            let work = Work::begin(&stage, AGENTS, None)?;
-            for _ in 0..rounds(5) {
-                bad_moment(&stage).await;
-                stage.collector.kill().await?;
-                audit.fault("SIGKILL");
-                audit.now(&stage).await?;
-                sleep(moment(Duration::from_millis(200))).await;
-                stage.restart_collector().await?;
-                goes_on(&stage).await?;
-            }
-            audit.end(&stage, &work.stop().await).await?;
-            stage.stop().await
+    episodes(5, async |rounds| {
+        let mut stage = stage().start().await?;
+        let mut audit = Audit::begin("collector killed", &stage)?;
+        let work = Work::begin(&stage, AGENTS, None)?;
+        for _ in 0..rounds {
+            bad_moment(&stage).await;
+            stage.collector.kill().await?;
+            audit.fault("SIGKILL");
+            audit.now(&stage).await?;
+            sleep(moment(Duration::from_millis(200))).await;
+            stage.restart_collector().await?;
+            works_again(&stage, &work).await?;
         }
-        .await,
-    );
+        let tally = audit.end(&stage, &work.stop().await).await?;
+        stage.stop().await?;
+        Ok(tally)
+    })
+    .await;
 }
 
 /// Everything that can stand between a batch and its acknowledgement.
 #[tokio::test]
 async fn slow_or_wrong() {
-    told(
-        async {
-            let stage = stage().start().await?;
-            let mut audit = Audit::begin("collector slow or wrong", &stage)?;
-            let work = Work::begin(&stage, AGENTS, None)?;
-            let (short, long) = (Duration::from_millis(50), Duration::from_millis(700));
-            let faults = [
-                Fault::Late(short),
-                Fault::Late(long),
-                Fault::LateAnswer(short),
-                Fault::LateAnswer(long),
-                Fault::Instead(409),
-                Fault::Instead(500),
-                Fault::Instead(200),
-                Fault::StoredBut(409),
-                Fault::StoredBut(500),
-                Fault::Garbage,
-                Fault::OtherBatch,
-                Fault::OtherRecorder,
-                Fault::Half,
-                Fault::CutBefore,
-                Fault::CutAfter,
-                Fault::NotHttp,
-            ];
-            for _ in 0..rounds(2) {
-                for percent in [10, 50] {
-                    proxy(&stage).fail(percent, &faults);
-                    sleep(moment(Duration::from_secs(1))).await;
-                }
-                let only = faults[fastrand::usize(..faults.len())];
-                proxy(&stage).fail(100, &[only]);
-                sleep(moment(Duration::from_millis(600))).await;
-                audit.now(&stage).await?;
+    episodes(2, async |rounds| {
+        let stage = stage().start().await?;
+        let mut audit = Audit::begin("collector slow or wrong", &stage)?;
+        let work = Work::begin(&stage, AGENTS, None)?;
+        let (short, long) = (Duration::from_millis(50), Duration::from_millis(700));
+        let faults = [
+            Fault::Late(short),
+            Fault::Late(long),
+            Fault::LateAnswer(short),
+            Fault::LateAnswer(long),
+            Fault::Instead(409),
+            Fault::Instead(500),
+            Fault::Instead(200),
+            Fault::StoredBut(409),
+            Fault::StoredBut(500),
+            Fault::Garbage,
+            Fault::OtherBatch,
+            Fault::OtherRecorder,
+            Fault::Half,
+            Fault::CutBefore,
+            Fault::CutAfter,
+            Fault::NotHttp,
+        ];
+        for _ in 0..rounds {
+            for percent in [10, 50] {
+                proxy(&stage).fail(percent, &faults);
+                sleep(moment(Duration::from_secs(1))).await;
             }
-            proxy(&stage).fail(0, &[]);
-            goes_on(&stage).await?;
-            for (fault, times) in proxy(&stage).met() {
-                audit.faults(format!("{fault:?}"), times);
-            }
-            audit.end(&stage, &work.stop().await).await?;
-            stage.stop().await
+            let only = faults[fastrand::usize(..faults.len())];
+            proxy(&stage).fail(100, &[only]);
+            sleep(moment(Duration::from_millis(600))).await;
+            audit.now(&stage).await?;
         }
-        .await,
-    );
+        proxy(&stage).fail(0, &[]);
+        goes_on(&stage).await?;
+        for (fault, times) in proxy(&stage).met() {
+            audit.faults(format!("{fault:?}"), times);
+        }
+        let tally = audit.end(&stage, &work.stop().await).await?;
+        stage.stop().await?;
+        Ok(tally)
+    })
+    .await;
 }
 
 /// Files cannot grow any more, at random sizes; sometimes it is killed while they cannot. Its log still can.
 #[tokio::test]
 async fn disk_full() {
-    told(
-        async {
-            let mut stage = stage().start().await?;
-            let mut audit = Audit::begin("disk full", &stage)?;
-            let work = Work::begin(&stage, AGENTS, None)?;
-            for _ in 0..rounds(3) {
-                sleep(moment(Duration::from_millis(400))).await;
-                let log = fs::metadata(stage.dir().path("collector.log"))?.len();
-                stage.collector.limit_files(Some(log + fastrand::u64(500_000..2_000_000))).await?;
-                audit.fault("full");
-                sleep(moment(Duration::from_millis(800))).await;
+    episodes(3, async |rounds| {
+        let mut stage = stage().start().await?;
+        let mut audit = Audit::begin("disk full", &stage)?;
+        let work = Work::begin(&stage, AGENTS, None)?;
+        for _ in 0..rounds {
+            sleep(moment(Duration::from_millis(400))).await;
+            let log = fs::metadata(stage.dir().path("collector.log"))?.len();
+            stage.collector.limit_files(Some(log + fastrand::u64(500_000..2_000_000))).await?;
+            audit.fault("full");
+            sleep(moment(Duration::from_millis(800))).await;
+            audit.now(&stage).await?;
+            if fastrand::bool() {
+                stage.collector.kill().await?;
+                audit.fault("SIGKILL while full");
                 audit.now(&stage).await?;
-                if fastrand::bool() {
-                    stage.collector.kill().await?;
-                    audit.fault("SIGKILL while full");
-                    audit.now(&stage).await?;
-                    stage.restart_collector().await?;
-                } else {
-                    stage.collector.limit_files(None).await?;
-                }
-                goes_on(&stage).await?;
+                stage.restart_collector().await?;
+            } else {
+                stage.collector.limit_files(None).await?;
             }
-            audit.end(&stage, &work.stop().await).await?;
-            stage.stop().await
+            works_again(&stage, &work).await?;
         }
-        .await,
-    );
+        let tally = audit.end(&stage, &work.stop().await).await?;
+        stage.stop().await?;
+        Ok(tally)
+    })
+    .await;
 }
 
 /// Not even the log can be written; once there is room again it goes on.
@@ -156,7 +154,14 @@ async fn a_lie_is_noticed() {
     );
 }
 
-/// Waits until the collector acknowledges again.
+/// Waits until the collector acknowledges again, and agents get on with their work.
+async fn works_again(stage: &Stage, work: &Work) -> Result<()> {
+    goes_on(stage).await?;
+    let enough = work.exchanges() + 20;
+    let had = async || (work.exchanges() >= enough).then_some(());
+    eventually("exchanges again", Duration::from_secs(60), had).await
+}
+
 async fn goes_on(stage: &Stage) -> Result<()> {
     timeout(Duration::from_secs(20), proxy(stage).acknowledges()).await.context("no acknowledgement any more")
 }

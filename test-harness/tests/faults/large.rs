@@ -114,14 +114,12 @@ async fn passes(stage: &Stage, name: &str, path: &str, chunks: Vec<Bytes>) -> Re
     let body = &records.exchanges[&id].response;
     let recorded = body.digest.as_ref().context("no digest")?;
     ensure!((recorded.sha256 == digest) && (recorded.bytes == bytes as u64), "the digest is of another body");
-    let joined = body.joined().context("a piece is missing")?;
-    ensure!(joined == head, "{} bytes are recorded, of the first {}", joined.len(), head.len());
+    ensure!(body.pieces.are(&head), "{} bytes are recorded, of the first {}", body.pieces.bytes, head.len());
     let (after, peak) = memory(stage.envoy.process())?;
     println!(
         "{name}: {bytes} bytes to the agent, {} recorded in {} pieces, digest right\n  \
          Envoy's memory in MiB: before {before}, peak {peak}, after {after}",
-        joined.len(),
-        body.pieces.len()
+        body.pieces.bytes, body.pieces.count
     );
     ensure!(peak < before + 150, "the body is held in memory: {peak} MiB");
     stage.collector.verify().await?;

@@ -2,7 +2,7 @@
 
 use crate::audit::Audit;
 use crate::work::Work;
-use crate::{long, proxy, stage, told};
+use crate::{EXCHANGES, asked, proxy, stage, told};
 use anyhow::{Context as _, Result, ensure};
 use chaperone_test_harness::process::{Process, eventually};
 use chaperone_test_harness::stage::Stage;
@@ -15,7 +15,7 @@ const OUTAGES: u64 = 2;
 /// 200 agents at once; the collector is away twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_outages() {
-    let (exchanges, outage) = if long() { (50_000, 20) } else { (2_000, 2) };
+    let (exchanges, outage) = asked(EXCHANGES).map_or((2_000, 2), |exchanges| (exchanges, 20));
     told(
         async {
             let mut stage = stage().concurrency(2).start().await?;
@@ -38,10 +38,7 @@ async fn two_outages() {
                 stage.restart_collector().await?;
                 let back = Instant::now();
                 let waiting = proxy(&stage).unacknowledged();
-                let settled = async || {
-                    let acknowledged = proxy(&stage).acknowledged();
-                    waiting.iter().all(|id| acknowledged.contains_key(id)).then_some(())
-                };
+                let settled = async || proxy(&stage).has_acknowledged(&waiting).then_some(());
                 eventually("acknowledgement of what waited", Duration::from_secs(300), settled).await?;
                 let within = back.elapsed().as_secs_f64();
                 println!(

@@ -1,7 +1,7 @@
 //! Whatever fails, no write is executed without its record, and no acknowledged record is lost.
 //!
 //! Real Envoy, with a proxy before the collector and a wire before the API server that fail on demand. Agents work while
-//! things fail at random moments; each test ends in the same [`audit`]. `FAULTS_ROUNDS` makes it long.
+//! things fail at random moments; each test ends in the same [`audit`]. `FAULTS_ROUNDS` makes it long, `FAULTS_EXCHANGES` the load.
 
 mod agents;
 mod audit;
@@ -13,25 +13,45 @@ mod records;
 mod work;
 
 use anyhow::Result;
+use audit::Tally;
 use chaperone_test_harness::proxy::Proxy;
 use chaperone_test_harness::stage::{ApiKind, Builder, Stage};
 use serde_json::json;
+use std::str::FromStr;
 use std::time::Duration;
 
-/// The environment variable that makes the tests long.
+/// The environment variable that says how often each fault happens.
 const ROUNDS: &str = "FAULTS_ROUNDS";
+/// The environment variable that says how many exchanges the load is of.
+const EXCHANGES: &str = "FAULTS_EXCHANGES";
 
 /// How long a record may take.
 const SOON: Duration = Duration::from_secs(30);
 
-/// How often a fault happens.
-fn rounds(short: usize) -> usize {
-    std::env::var(ROUNDS).ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(short)
+/// So many rounds happen on one stage at most: each audit reads all of its database.
+const EPISODE: usize = 10;
+
+/// Runs a test of so many rounds, or as many as are asked for, in episodes with a stage of their own.
+async fn episodes(short: usize, test: impl AsyncFn(usize) -> Result<Tally>) {
+    let mut left = asked(ROUNDS).unwrap_or(short);
+    let (mut all, mut episodes) = (Tally::default(), 0);
+    while left > 0 {
+        let rounds = left.min(EPISODE);
+        match test(rounds).await {
+            Ok(tally) => all.add(tally),
+            Err(error) => told(Err(error)),
+        }
+        left -= rounds;
+        episodes += 1;
+    }
+    if episodes > 1 {
+        println!("In all {episodes} episodes: {all}");
+    }
 }
 
-/// Whether this is the long version.
-fn long() -> bool {
-    std::env::var_os(ROUNDS).is_some()
+/// The number in an environment variable.
+fn asked<T: FromStr>(variable: &str) -> Option<T> {
+    std::env::var(variable).ok()?.parse().ok()
 }
 
 /// A stage on which things can fail. Small batches, so that bodies also come in pieces, and little patience.
