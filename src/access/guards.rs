@@ -90,7 +90,7 @@ fn first(info: &RequestInfo, head: &RequestHead, end_of_stream: bool) -> Vec<(&'
         ("authentication.k8s.io", "tokenreviews", _) => {
             met.push(("token-review", "it carries a token, and tells whether it is good"));
         }
-        ("certificates.k8s.io", "certificatesigningrequests", _) if write => {
+        ("certificates.k8s.io", "certificatesigningrequests" | "podcertificaterequests", _) if write => {
             met.push((
                 "certificate-signing",
                 "it would lead to a client certificate, a credential that is not recorded",

@@ -230,6 +230,18 @@ fn visible(text: &str) -> bool {
 }
 
 fn masking(section: &Masking, problems: &mut Problems) {
+    for (index, one) in section.resources.iter().enumerate() {
+        let path = format!("masking.resources[{index}]");
+        let mut words = Words::of(path.clone(), problems);
+        words.groups(&one.api_groups);
+        words.resources(&one.resources);
+        if one.resources.iter().any(|resource| resource.contains('/')) {
+            problems.add(
+                format!("{path}.resources"),
+                "names a subresource: fields are masked wherever the resource is read or written, so name the resource alone",
+            );
+        }
+    }
     let text = &section.replacement;
     let printable = text.bytes().all(|b| (b.is_ascii_graphic() || b == b' ') && b != b'"' && b != b'\\');
     if !printable {

@@ -32,7 +32,8 @@ impl BodyGuards {
         let write = matches!(info.verb.as_str(), "create" | "update" | "patch");
         let on = |guard| gateway.guards.checks(guard);
         let is_json_patch = content_type.split(';').next().unwrap_or_default().trim() == JSON_PATCH;
-        let json_patch = write && info.is_secret() && is_json_patch && on(BodyGuard::SecretJsonPatch);
+        let masked = info.is_secret() || gateway.mask.extra(info).fields.is_some();
+        let json_patch = write && masked && is_json_patch && on(BodyGuard::SecretJsonPatch);
         let secret_type = write && info.is_secret() && !is_json_patch && on(BodyGuard::ServiceAccountSecrets);
         let write_back = write && on(BodyGuard::MaskWriteBack);
         Self {
@@ -72,7 +73,7 @@ impl BodyGuards {
             if whole.len().saturating_add(chunk.len()) > MOST_INSPECTED {
                 return Err(Refusal::too_large(
                     "bodyTooLarge",
-                    "the body of a request to Secrets must be under 3 MiB",
+                    "the body of a request to what is masked must be under 3 MiB",
                 ));
             }
             whole.extend_from_slice(chunk);

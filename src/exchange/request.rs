@@ -15,6 +15,9 @@ use chaperone_record::{Attribution, Decision, Requested, Timestamp};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+/// What a client that takes no JSON accepts.
+const PROTOBUF: &[u8] = b"application/vnd.kubernetes.protobuf";
+
 /// A request on its way through the stages: each fills in what it found out, and a refusal at any of them is written
 /// down with what is known by then.
 #[derive(Default)]
@@ -138,6 +141,13 @@ impl Exchange {
         self.token = Some(token);
         let rewritten =
             head.upstream(&self.info, &authorization, &id, client, &|name| gateway.attributes(name));
+        let only_json = !gateway.mask.extra(&self.info).is_empty();
+        let rewritten = rewritten.and_then(|headers| match accepts_json(&headers) {
+            false if only_json => Err(Refusal::not_acceptable(
+                "fields or text of this resource are masked, which is done in JSON only; accept application/json",
+            )),
+            _ => Ok(headers),
+        });
         let mut headers = match rewritten {
             Ok(headers) => headers,
             Err(refusal) => return AtRequestHeaders::Reply(self.refuse(gateway, now, refusal)),
@@ -310,4 +320,10 @@ fn session(attribution: &Attribution, identity: &Identity) -> String {
 fn address(source: &str) -> String {
     let host = source.rsplit_once(':').map_or(source, |(host, _)| host);
     host.trim_start_matches('[').trim_end_matches(']').to_owned()
+}
+
+/// Whether the API server may answer JSON, or something other than an object.
+fn accepts_json(upstream: &[Header]) -> bool {
+    let accept = upstream.iter().find(|(name, _)| name == b"accept");
+    accept.is_none_or(|(_, value)| !value.starts_with(PROTOBUF))
 }

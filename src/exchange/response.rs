@@ -3,10 +3,14 @@
 use super::{AtResponseBody, AtResponseHeaders, Exchange, Gateway, Header, Phase};
 use crate::config::Level;
 use crate::kube::{Media, Refusal, StreamKind};
-use crate::mask::{BodyMasker, MaskedPaths, Plan, Taken};
+use crate::mask::{BodyMasker, Extra, MaskedPaths, Plan, Taken};
 use crate::metrics::Metric;
 use crate::record::BodyRecorder;
 use chaperone_record::{Channel, Outcome, Timestamp};
+
+/// What stands for the API server's warnings about an object (RFC 7234, section 5.5).
+const WITHHELD_WARNING: &[u8] =
+    b"299 - \"the API server's warning was withheld by chaperone, because it may quote what is masked\"";
 
 /// A response under way.
 pub(super) struct ResponseBody {
@@ -55,7 +59,8 @@ impl Exchange {
             Level::RequestResponse if streams => BodyRecorder::streaming(limits.max_body_bytes),
             Level::RequestResponse => BodyRecorder::new(limits.max_body_bytes, limits.batch_bytes),
         };
-        let headers = self.rewrite_response(headers, masker.is_some());
+        let quotes = self.may_quote(&gateway.mask.extra(&self.info));
+        let headers = self.rewrite_response(headers, masker.is_some(), quotes);
         let outcome = if upstream { Outcome::Complete } else { Outcome::ProxyReply };
         let body = ResponseBody { status, masker, recorder, outcome };
         if end_of_stream {
@@ -100,11 +105,13 @@ impl Exchange {
         let mut plan = Plan::response(&self.info);
         plan.watch = plan.watch && status == 200;
         let about_secrets = plan.is_secret();
-        // Only what judges a write quotes the object in its words: a read's "not found" is for the agent to see.
-        if status >= 400 && matches!(self.info.verb.as_str(), "get" | "list" | "watch") {
-            plan.taken = Taken::ByKind;
-        }
         let extra = gateway.mask.extra(&self.info);
+        // Only what judges a write quotes the object in its words: a read's "not found" is for the agent to see.
+        if status >= 400 && !self.is_write() {
+            plan.taken = Taken::ByKind;
+        } else if status >= 400 && extra.fields.is_some() {
+            plan.taken = Taken::Secrets;
+        }
         match first.map_or(Media::Other, Media::parse) {
             Media::Json => Ok(Some(BodyMasker::json(plan, extra, &gateway.mask))),
             // Where a text or field stands in protobuf only the kind's schema tells.
@@ -118,8 +125,21 @@ impl Exchange {
             _ if about_secrets => {
                 Err(unmaskable("the response to a request for Secrets is neither JSON nor protobuf"))
             }
-            _ => Ok(gateway.mask.log_patterns(&self.info).map(BodyMasker::text)),
+            _ => {
+                let query = self.info.upstream_target.split_once('?').map_or("", |(_, query)| query);
+                let limited = query.contains("limitBytes") || query.contains('%');
+                Ok(gateway.mask.log_patterns(&self.info).map(|patterns| BodyMasker::text(patterns, limited)))
+            }
         }
+    }
+
+    fn is_write(&self) -> bool {
+        !matches!(self.info.verb.as_str(), "get" | "list" | "watch")
+    }
+
+    /// Whether what is said about the object in free text, by admission webhooks as well, may quote what is masked in it.
+    fn may_quote(&self, extra: &Extra) -> bool {
+        self.is_write() && (Plan::response(&self.info).is_secret() || !extra.is_empty())
     }
 
     /// Whether a header's value repeats the credential that the request went upstream with.
@@ -131,12 +151,18 @@ impl Exchange {
     }
 
     /// The response's headers as the agent gets them.
-    fn rewrite_response(&self, headers: Vec<Header>, masked: bool) -> Vec<Header> {
+    fn rewrite_response(&self, headers: Vec<Header>, masked: bool, quotes: bool) -> Vec<Header> {
+        const WARNING: &[u8] = b"warning";
+        let warned = headers.iter().any(|(name, _)| name == WARNING);
         let mut kept: Vec<Header> = headers
             .into_iter()
             // A masked body has another length; left in place, the bytes beyond it would be read as the next response.
             .filter(|(name, _)| !(masked && name == b"content-length") && name != b"audit-id")
+            .filter(|(name, _)| !(quotes && name == WARNING))
             .collect();
+        if quotes && warned {
+            kept.push((WARNING.to_vec(), WITHHELD_WARNING.to_vec()));
+        }
         kept.push((b"audit-id".to_vec(), self.account.id().to_string().into_bytes()));
         kept
     }

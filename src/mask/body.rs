@@ -32,9 +32,10 @@ impl BodyMasker {
         Self::Protobuf(Box::new(if rules.recipient.is_some() { masker.keeping_originals() } else { masker }))
     }
 
-    /// For a pod's log.
-    pub fn text(patterns: Rc<TextPatterns>) -> Self {
-        Self::Text(Box::new(TextMasker::new(patterns)))
+    /// For a pod's log; `limited` where whoever asks may have chosen where it ends.
+    pub fn text(patterns: Rc<TextPatterns>, limited: bool) -> Self {
+        let masker = TextMasker::new(patterns);
+        Self::Text(Box::new(if limited { masker.limited() } else { masker }))
     }
 
     /// Takes the body's next bytes and appends to `out` what may go on.

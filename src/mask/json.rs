@@ -45,7 +45,8 @@ const MOST_DIGITS: u32 = 256;
 /// A last-applied configuration may hold another one; no deeper.
 const MOST_NESTED: u8 = 3;
 /// Stands in for a Status' text.
-const WITHHELD: &str = "the API server's message was withheld by chaperone, because it may quote the Secret";
+const WITHHELD: &str =
+    "the API server's message was withheld by chaperone, because it may quote what is masked";
 /// What a request for Secrets can be answered with.
 const SECRET_KINDS: [&[u8]; 7] = [
     b"Secret",

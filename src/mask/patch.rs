@@ -32,7 +32,7 @@ impl fmt::Display for PatchRefusal {
         match self {
             Self::Operation { index, op, path } => write!(
                 f,
-                "operation {index}, {op:?} at {path:?}: only add, remove and replace are allowed in JSON Patches of Secrets"
+                "operation {index}, {op:?} at {path:?}: only add, remove and replace are allowed in JSON Patches of what is masked"
             ),
             Self::Malformed => f.write_str("the body is no unambiguous JSON Patch"),
         }

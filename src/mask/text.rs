@@ -180,6 +180,13 @@ impl Counts {
         let count = self.0.entry(pattern).or_default();
         *count = count.saturating_add(1);
     }
+
+    fn add_all(&mut self, more: &Self) {
+        for (pattern, times) in &more.0 {
+            let count = self.0.entry(*pattern).or_default();
+            *count = count.saturating_add(*times);
+        }
+    }
 }
 
 /// Masks a stream of bytes: logs, the output of exec. Bytes that are no UTF-8 pass as they are.
@@ -192,13 +199,21 @@ pub struct TextMasker {
     /// What the first stage gave the second; empty between calls.
     between: Vec<u8>,
     counts: Counts,
+    /// Whoever asked has chosen where it ends.
+    limited: bool,
 }
 
 impl TextMasker {
     /// A masker for one stream.
     pub fn new(patterns: Rc<TextPatterns>) -> Self {
         let (scanner, lines) = (Scanner::default(), Lines::default());
-        Self { patterns, scanner, lines, between: Vec::new(), counts: Counts::default() }
+        Self { patterns, scanner, lines, between: Vec::new(), counts: Counts::default(), limited: false }
+    }
+
+    /// The same for a stream whose end the one who asks may choose: a credential that has begun there is replaced as far as
+    /// it goes.
+    pub fn limited(self) -> Self {
+        Self { limited: true, ..self }
     }
 
     /// Takes the stream's next bytes and appends to `out` what is certain.
@@ -217,7 +232,10 @@ impl TextMasker {
 
     /// Ends the stream and gives out the rest.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        self.run(out, |masker, out| masker.scanner.finish(&masker.patterns, &mut masker.counts, out));
+        self.run(out, |masker, out| {
+            let end = if masker.limited { Scanner::cut } else { Scanner::finish };
+            end(&mut masker.scanner, &masker.patterns, &mut masker.counts, out);
+        });
         self.lines.finish(&self.patterns, &mut self.counts, out);
     }
 

@@ -122,6 +122,101 @@ fn configured_fields_are_masked_in_response_and_record() {
 }
 
 #[test]
+fn what_is_said_about_an_object_does_not_quote_it() {
+    let fields = json!({"resources": [{"apiGroups": [""], "resources": ["configmaps"], "fields": ["$.data.password"]}]});
+    let maps = "/api/v1/namespaces/shop/configmaps/a";
+    let secret = "/api/v1/namespaces/shop/secrets/db";
+    let merge = "application/merge-patch+json";
+    for (masking, method, path, withheld) in [
+        (json!({}), "PATCH", secret, true),
+        (json!({}), "GET", secret, false),
+        (fields.clone(), "PATCH", maps, true),
+        (fields, "GET", maps, false),
+        (json!({}), "PATCH", maps, false),
+    ] {
+        let mut rig = rig(masking);
+        let body: Option<(&str, &[u8])> = (method == "PATCH").then_some((merge, b"{}"));
+        let mut exchange = forwarded(&mut rig, method, path, body);
+        let said = "299 - \"it holds hunter2\"";
+        let headers = [("content-type", "application/json"), ("warning", said), ("warning", said)];
+        let AtResponseHeaders::Pass(headers) = rig.respond(&mut exchange, 422, &headers) else {
+            panic!("{path}")
+        };
+        let warnings: Vec<_> = headers.iter().filter(|(name, _)| name == b"warning").collect();
+        let quoted = warnings.iter().any(|(_, value)| value.ends_with(b"hunter2\""));
+        assert_eq!(
+            (warnings.len(), quoted),
+            if withheld { (1, false) } else { (2, true) },
+            "{method} {path}"
+        );
+        let status = json!({"kind": "Status", "code": 422, "message": "hunter2",
+                            "details": {"causes": [{"field": "data", "message": "hunter2"}]}});
+        let out = rig.response_body(&mut exchange, status.to_string().as_bytes(), true).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap().contains("hunter2"), !withheld, "{method} {path}");
+    }
+}
+
+#[test]
+fn a_patch_does_not_carry_a_masked_field_elsewhere() {
+    let masking = json!({"resources": [{"apiGroups": [""], "resources": ["configmaps"], "fields": ["$.data.password"]}]});
+    let patch = br#"[{"op":"copy","from":"/data/password","path":"/data/other"}]"#;
+    for (masking, refused) in [(masking, true), (json!({}), false)] {
+        let mut rig = rig(masking);
+        let headers = [("content-type", "application/json-patch+json")];
+        let (mut exchange, begun) = rig.begin("PATCH", "/api/v1/namespaces/shop/configmaps/a", &headers);
+        let Begun::Confirm(_, post) = begun else { panic!("not confirmed") };
+        rig.confirm(&mut exchange, &post, 200, &acknowledgement(&post));
+        let at = rig.body(&mut exchange, patch, true);
+        assert_eq!(matches!(&at, AtRequestBody::Reply(reply) if reply.status == 422), refused);
+    }
+}
+
+#[test]
+fn a_binary_field_stays_base64() {
+    let mut rig = rig(
+        json!({"resources": [{"apiGroups": [""], "resources": ["configmaps"], "fields": ["$.binaryData[*]", "$.data[*]"]}]}),
+    );
+    let mut exchange = forwarded(&mut rig, "GET", "/api/v1/namespaces/shop/configmaps/a", None);
+    let object = json!({"kind": "ConfigMap", "binaryData": {"a": "aHVudGVyMg=="}, "data": {"b": "hunter2"}});
+    let masked =
+        json!({"kind": "ConfigMap", "binaryData": {"a": STANDARD.encode(MASK)}, "data": {"b": MASK}});
+    assert_eq!(rig.answer(&mut exchange, 200, &object), masked);
+}
+
+#[test]
+fn a_log_that_ends_within_a_credential_shows_none_of_it() {
+    let custom =
+        json!([{"name": "tok", "regex": "tok_[0-9a-f]{4}$"}, {"name": "word", "regex": r"\<tik_[0-9]{4}\>"}]);
+    let masking =
+        json!({"patterns": {"enable": ["github-token", "connection-string-password"], "custom": custom}});
+    for (log, hidden, shown) in [
+        ("a ghp_0123456789abcdefghij", "0123", "a "),
+        ("db=postgres://user:PgPassw0rd99", "PgPass", "db="),
+        ("tok_12ab\nnext", "12ab", "next"),
+        ("a tik_1234 b\n", "1234", "a "),
+        ("all is well, see http://example.com/a\n", "nothing", "all is well, see http://example.com/a\n"),
+    ] {
+        let mut rig = rig(masking.clone());
+        let mut exchange =
+            forwarded(&mut rig, "GET", "/api/v1/namespaces/shop/pods/web/log?limitBytes=9", None);
+        rig.respond(&mut exchange, 200, &[("content-type", "text/plain")]);
+        let out = rig.response_body(&mut exchange, log.as_bytes(), true).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(!out.contains(hidden) && out.contains(shown), "{log}: {out}");
+    }
+}
+
+#[test]
+fn a_client_that_takes_only_protobuf_is_told_before_anything_is_done() {
+    for (masking, refused) in [(patterns(), true), (json!({}), false)] {
+        let mut rig = rig(masking);
+        let headers = [("accept", "application/vnd.kubernetes.protobuf")];
+        let (_, begun) = rig.begin("GET", "/api/v1/namespaces/shop/pods", &headers);
+        assert_eq!(matches!(&begun, Begun::Reply(reply) if reply.status == 406), refused);
+    }
+}
+
+#[test]
 fn a_patch_is_recorded_without_the_credentials_in_it() {
     let mut rig = rig(patterns());
     let patch = json!([{"op": "add", "path": "/data/a", "value": TOKEN}, {"op": "add", "path": "/data/b", "value": "kept"}]);

@@ -76,8 +76,15 @@ impl Seen {
         Ok(())
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.ends.len().saturating_add(self.more.len())
+    /// Whether there was a key of which this is true.
+    pub(super) fn any(&self, is: impl Fn(&[u8]) -> bool) -> bool {
+        let mut start = 0;
+        let few = self.ends.iter().any(|end| {
+            let key = self.few.get(start..*end).unwrap_or_default();
+            start = *end;
+            is(key)
+        });
+        few || self.more.iter().any(|key| is(key))
     }
 
     fn clear(&mut self) {

@@ -67,6 +67,7 @@ impl JsonMasker {
             Role::PlainValue => Some(replacement.text()),
             Role::Text => Some(super::WITHHELD),
             Role::Kind => None,
+            _ if reach.hit && self.in_binary_data() => Some(replacement.base64()),
             _ if reach.hit => Some(replacement.text()),
             _ => None,
         };
@@ -93,6 +94,11 @@ impl JsonMasker {
         self.text_begins(at, run);
         self.lex = Lex::InValue(Inside::Plain, fate);
         Ok(())
+    }
+
+    /// Whether the value being read is base64 to the API: clients could not decode anything else.
+    fn in_binary_data(&self) -> bool {
+        self.frames.last().is_some_and(|frame| frame.role == Role::BinaryData)
     }
 
     /// Whether a string that would pass is looked at once it is whole.
@@ -170,7 +176,7 @@ impl JsonMasker {
             // An item of a typed list has no kind; one that has, and is a Secret all the same, must say so first.
             let nature = Nature::of_kind(&kind);
             if matches!(nature, Nature::Secret | Nature::Token) {
-                if frame.seen.len() > 2 {
+                if frame.seen.any(Role::waits_for_kind) {
                     return Err(JsonError::LateKind);
                 }
                 frame.nature = nature;

@@ -114,8 +114,8 @@ pub(super) fn required_literal(regex: &str) -> Option<Vec<u8>> {
             continue;
         }
         match (char, escaped) {
+            (_, Some('x' | 'u' | 'U' | 'p' | 'P' | 'b' | '<' | '>')) | ('|', None) => return None,
             (_, Some(escaped)) if !escaped.is_alphanumeric() => runs.last_mut()?.push(escaped),
-            (_, Some('x' | 'u' | 'U' | 'p' | 'P' | 'b')) | ('|', None) => return None,
             (_, Some(_)) | ('.' | '^' | '$', None) => runs.push(String::new()),
             ('(', None) => {
                 if chars.peek() == Some(&'?') {
@@ -247,7 +247,9 @@ impl Lines {
                 continue;
             }
             let mut start = 0_usize;
-            for chunk in self.line.utf8_chunks() {
+            // The line's end is no part of it, so that `$` means what it says.
+            let text = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
+            for chunk in text.utf8_chunks() {
                 let found = custom.regex.find_iter(chunk.valid()).filter(|found| !found.is_empty());
                 all.extend(found.map(|found| Found {
                     start: start.saturating_add(found.start()),

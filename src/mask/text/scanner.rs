@@ -5,7 +5,7 @@ use super::class::BASE64URL;
 use super::{Counts, TextPatterns};
 
 /// Finds the built-in patterns in a stream, and holds back what may become a match.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Scanner {
     /// The bytes that are not decided.
     held: Vec<u8>,
@@ -63,6 +63,26 @@ impl Scanner {
     /// Ends the stream.
     pub(super) fn finish(&mut self, patterns: &TextPatterns, counts: &mut Counts, out: &mut Vec<u8>) {
         self.advance(patterns, &[], true, counts, out);
+    }
+
+    /// Ends the stream where it may have been cut within a credential: what is not decided is replaced.
+    pub(super) fn cut(&mut self, patterns: &TextPatterns, counts: &mut Counts, out: &mut Vec<u8>) {
+        let before = self.clone();
+        let (mut decided, mut found) = (Vec::new(), Counts::default());
+        self.finish(patterns, &mut found, &mut decided);
+        let secret = before.held.get(before.secret..).is_some_and(|secret| !secret.is_empty());
+        match patterns.literals.find(&before.held, 0) {
+            Some(candidate) if secret && found.0.is_empty() => {
+                let shown = before.held.get(before.shown..before.secret).unwrap_or_default();
+                out.extend_from_slice(shown);
+                out.extend_from_slice(patterns.replacement.as_bytes());
+                counts.add(patterns.rules.get(candidate.text).map_or(0, |rule| rule.pattern));
+            }
+            _ => {
+                out.extend_from_slice(&decided);
+                counts.add_all(&found);
+            }
+        }
     }
 
     /// Shows what is held back and may be shown.

@@ -5,7 +5,8 @@ use crate::table::{HELD, MASK, Row, differs, refused, streams, works};
 /// What JSON Patches of Secrets may do.
 const ALLOWED: &str = "only add, remove and replace are allowed";
 /// What stands in for the API server's own words.
-const WITHHELD: &str = "the API server's message was withheld by chaperone, because it may quote the Secret";
+const WITHHELD: &str =
+    "the API server's message was withheld by chaperone, because it may quote what is masked";
 
 /// What both versions are asked to do.
 pub fn rows() -> Vec<Row> {

@@ -11,7 +11,7 @@ use serde_json::Value;
 const MASK: &str = "[masked by chaperone]";
 const MASK_IN_BASE64: &str = "W21hc2tlZCBieSBjaGFwZXJvbmVd";
 /// What an error's text, which may quote a Secret, is replaced by.
-const WITHHELD: &str = "may quote the Secret";
+const WITHHELD: &str = "may quote what is masked";
 
 /// How often a text is decoded: base64 of JSON of base64 is what `kubectl` and Helm make of Secrets.
 const DEPTH: usize = 3;
