@@ -11,3 +11,4 @@ mod reading;
 mod replicas;
 mod searching;
 mod support;
+mod upgrade;
