@@ -467,7 +467,7 @@ async fn write_texts(
     Ok(())
 }
 
-async fn write_values(
+pub(super) async fn write_values(
     connection: &mut AnyConnection,
     changed: &[&ExchangeSummary],
 ) -> Result<(), StoreError> {

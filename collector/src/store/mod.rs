@@ -15,6 +15,7 @@ mod index;
 pub mod merge;
 pub mod model;
 mod read;
+pub mod retention;
 mod schema;
 mod statement;
 mod words;

@@ -9,6 +9,7 @@ mod mutations;
 mod postgres;
 mod reading;
 mod replicas;
+mod retention;
 mod searching;
 mod support;
 mod upgrade;
