@@ -16,6 +16,7 @@ pub mod merge;
 pub mod model;
 mod read;
 pub mod retention;
+mod rows;
 mod schema;
 mod statement;
 mod words;

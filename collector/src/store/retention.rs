@@ -2,10 +2,11 @@
 
 use super::StoreError;
 use super::batch::key;
-use super::index::{micros, write_values};
+use super::index::micros;
 use super::merge::Totals;
 use super::model::ExchangeSummary;
 use super::read::{Reader, json};
+use super::rows::write_values;
 use super::schema::Dialect;
 use super::statement::{ROWS, Statement};
 use super::write::{Writer, begin, bounded, transaction};
