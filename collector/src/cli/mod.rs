@@ -6,6 +6,7 @@ mod keygen;
 mod output;
 mod read;
 mod reconcile;
+mod retention;
 mod serve;
 mod token;
 mod unseal;
@@ -82,6 +83,13 @@ enum Command {
     },
     /// Tell who read what over HTTP, the newest first.
     AccessLog(token::LogArguments),
+    /// Prune what is older than an age from the heads of all chains, and leave signed tombstones.
+    #[command(after_help = "Examples:\n  chaperone prune --older-than 90d --dry-run\n  \
+        chaperone prune --older-than 90d --tombstone-key pruning/signing-key.pem")]
+    Prune(retention::PruneArguments),
+    /// Hold a session, so that it is never pruned; or list what is held.
+    #[command(after_help = "Examples:\n  chaperone hold 7d9c\n  chaperone hold 7d9c --release")]
+    Hold(retention::HoldArguments),
     /// Check a filter's configuration as the filter itself does.
     #[command(
         after_help = "Exit status: 0 it is good, 1 it is not, 2 it could not be read.\n\nExamples:\n  \
@@ -175,6 +183,8 @@ pub fn main() -> ExitCode {
             Command::Unseal(arguments) => unseal::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Token { command } => token::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::AccessLog(arguments) => token::access_log(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Prune(arguments) => retention::prune(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Hold(arguments) => retention::hold(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Config { command } => config::run(command),
             Command::Keygen(arguments) => keygen::run(arguments).map(|()| ExitCode::SUCCESS),
         }

@@ -1,14 +1,18 @@
 //! `serve`: the collector as a service.
 
-use super::{Failure, database};
+use super::{Failure, database, retention};
 use crate::evidence::keys::KeySet;
+use crate::evidence::tombstone::TombstoneKey;
 use crate::server::auth::Token;
 use crate::server::{Config, Limits, Server};
 use crate::store::Database;
+use crate::store::filter::span;
+use crate::store::retention::Pruned;
 use clap::{Args, ValueEnum};
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{env, fs, io};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
@@ -41,6 +45,12 @@ pub(super) struct Arguments {
     /// Public keys that batches must be signed with: a JWK set or PEM. Without one, batches are taken unchecked.
     #[arg(long, value_name = "FILE")]
     public_key: Vec<PathBuf>,
+    /// Prune what arrived longer ago than this, like 90d, once an hour. Default: keep everything.
+    #[arg(long, value_name = "SPAN", value_parser = span, requires = "tombstone_key")]
+    retain: Option<Duration>,
+    /// The private key that tombstones are signed with; not a filter's.
+    #[arg(long, value_name = "FILE", requires = "retain")]
+    tombstone_key: Option<PathBuf>,
     /// Largest batch, in bytes.
     #[arg(long, default_value_t = Limits::default().body_bytes, value_parser = at_least_one)]
     max_batch_bytes: usize,
@@ -86,10 +96,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     for kid in keys.kids() {
         tracing::info!(kid, "Batches must be signed.");
     }
+    let tombstone_key = arguments.tombstone_key.as_deref().map(retention::tombstone_key).transpose()?;
     // Before anything is served, so that no signal is missed.
     let mut signals = Signals::new()?;
     let config = Config {
-        database: arguments.database,
+        database: arguments.database.clone(),
         listen: arguments.listen,
         ingest_token,
         auditor_token,
@@ -103,7 +114,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
             .map_err(|source| Failure::File { path: path.clone(), source })?;
     }
     tracing::info!(%address, "Listening.");
+    let pruning = arguments.retain.zip(tombstone_key);
+    let pruning = pruning.map(|(age, key)| tokio::spawn(prune_hourly(arguments.database, age, key)));
     let name = signals.next().await;
+    if let Some(pruning) = pruning {
+        // A transaction that is cut short is rolled back.
+        pruning.abort();
+        let _ = pruning.await;
+    }
     tracing::info!(signal = name, "Stopping.");
     server.stop().await;
     if let Some(path) = &arguments.port_file {
@@ -111,6 +129,18 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     tracing::info!("Stopped.");
     Ok(())
+}
+
+async fn prune_hourly(database: Database, age: Duration, key: TombstoneKey) {
+    let mut hours = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        hours.tick().await;
+        match retention::prune_all(&database, age, Some(&key)).await {
+            Ok(Pruned { batches: 0, .. }) => {}
+            Ok(Pruned { batches, exchanges }) => tracing::info!(batches, exchanges, "Pruned."),
+            Err(error) => tracing::error!(%error, "Could not prune."),
+        }
+    }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -28,6 +28,9 @@ pub(super) struct Arguments {
     /// Public keys to check signatures with: a JWK set or PEM. May be given several times, for keys that were rotated.
     #[arg(long, value_name = "FILE")]
     public_key: Vec<PathBuf>,
+    /// Public keys of those who may prune: what their tombstones say was pruned is not missing.
+    #[arg(long, value_name = "FILE")]
+    tombstone_public_key: Vec<PathBuf>,
     /// A checkpoint that was taken before: what it names must still be there.
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
@@ -50,6 +53,7 @@ struct Printed<'a> {
 
 pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let keys = serve::keys(&arguments.public_key)?;
+    let tombstone_keys = serve::keys(&arguments.tombstone_public_key)?;
     let checkpoint = arguments.checkpoint.as_deref().map(read_checkpoint).transpose()?;
     let (manifest, report) = match &arguments.export {
         Some(path) => {
@@ -67,7 +71,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
                     reader.session_scope(&id).await?.ok_or(Failure::Missing { what: "session", id })?
                 }
             };
-            (None, database::verify(&reader, &keys, checkpoint.as_ref(), &scope, now()).await?)
+            (
+                None,
+                database::verify(&reader, &keys, &tombstone_keys, checkpoint.as_ref(), &scope, now()).await?,
+            )
         }
     };
     match arguments.output {

@@ -5,6 +5,7 @@ use super::keys::KeySet;
 use super::report::{Code, Finding, Report};
 use super::scope::{Scope, Stretch};
 use super::tally::Tally;
+use super::tombstone::Tombstone;
 use super::{sha256_hex, signature};
 use crate::store::batch::{Place, ReceivedBatch};
 use chaperone_record::{Entry, FIRST_PREVIOUS, Timestamp};
@@ -88,6 +89,27 @@ impl<'a> Audit<'a> {
             met_head: false,
             tally: Tally::default(),
         });
+    }
+
+    /// Says of the chain that was begun that its batches below the tombstone's were pruned.
+    pub(super) fn pruned(&mut self, tombstone: &Tombstone) {
+        let Some(chain) = &mut self.chain else { return };
+        let last = tombstone.first.saturating_sub(1);
+        chain.next = tombstone.first;
+        chain.previous = Some(tombstone.previous.clone());
+        chain.last = Some((last, tombstone.previous.clone()));
+        let recorder = chain.stretch.recorder.as_str();
+        if let Some(head) = self.heads.get(recorder)
+            && head.batch == last
+        {
+            chain.met_head = true;
+            if head.digest != tombstone.previous {
+                let message = "the tombstone names another last batch than the checkpoint";
+                self.report.problem((Some(recorder), Some(last)), Code::Rewritten, message);
+            }
+        }
+        let message = format!("every batch up to {last} was pruned on {}", tombstone.time);
+        self.report.pruned.push(Finding::new((Some(recorder), Some(last)), Code::Pruned, message));
     }
 
     /// The chain's next batch.

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub async fn verify(
     reader: &Reader,
     keys: &KeySet,
+    tombstone_keys: &KeySet,
     checkpoint: Option<&Checkpoint>,
     scope: &Scope,
     now: Timestamp,
@@ -23,6 +24,22 @@ pub async fn verify(
     let mut audit = Audit::new(keys, scope, checkpoint);
     for stretch in reader.stretches(scope).await? {
         audit.begin(&stretch);
+        if scope.is_everything()
+            && let Some(signed) = reader.tombstone(&stretch.recorder).await?
+        {
+            let named = tombstone_keys.is_empty() && !keys.is_empty();
+            let opened = match named {
+                true => Err("no --tombstone-public-key was given to check its tombstone with"),
+                false => signed.open(&stretch.recorder, tombstone_keys),
+            };
+            match opened {
+                Ok(tombstone) => audit.pruned(&tombstone),
+                Err(why) => {
+                    let message = format!("something of the chain is said to be pruned, but {why}");
+                    audit.problem(Some(&stretch.recorder), None, Code::Tombstone, message);
+                }
+            }
+        }
         let mut after = if scope.is_everything() { -1 } else { stretch.first - 1 };
         while let Some(exhibit) = reader.batch_after(&stretch.recorder, after).await? {
             if !scope.is_everything() && exhibit.batch > stretch.last {

@@ -15,6 +15,7 @@ pub mod scope;
 pub mod sealing;
 pub mod signature;
 mod tally;
+pub mod tombstone;
 
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;

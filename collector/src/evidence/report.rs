@@ -25,6 +25,8 @@ pub struct Report {
     pub checkpoint: Option<Timestamp>,
     /// What is wrong.
     pub problems: Vec<Finding>,
+    /// What was pruned.
+    pub pruned: Vec<Finding>,
     /// What the recorders themselves admit to have lost.
     pub gaps: Vec<Finding>,
     /// Exchanges whose end, or beginning, is not in the records.
@@ -81,6 +83,10 @@ pub enum Code {
     Bundle,
     /// An index that says other things than the batches it was derived from.
     Index,
+    /// A chain of which something was pruned, and no tombstone that a given key signed says so.
+    Tombstone,
+    /// Not a fault: what was pruned, as a tombstone says.
+    Pruned,
     /// Not a fault: what a recorder admits to have lost.
     Gap,
     /// Not a fault: an exchange without its end or its beginning.

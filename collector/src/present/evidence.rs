@@ -46,6 +46,7 @@ pub fn report(report: &Report) -> Vec<String> {
         out.push(format!("Held against the checkpoint of {time}."));
     }
     for (findings, style, word) in [
+        (&report.pruned, YELLOW, "PRUNED"),
         (&report.gaps, YELLOW, "GAP"),
         (&report.incomplete, YELLOW, "INCOMPLETE"),
         (&report.silent, YELLOW, "SILENT"),

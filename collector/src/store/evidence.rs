@@ -2,9 +2,10 @@
 
 use super::StoreError;
 use super::batch::{Located, ReceivedBatch};
-use super::index::{micros, type_name, whole};
+use super::index::micros;
 use super::model::ExchangeSummary;
 use super::read::{Reader, json};
+use super::rows::{type_name, whole};
 use crate::evidence::audit::{Exhibit, Noted};
 use crate::evidence::scope::{Scope, Stretch};
 use chaperone_record::Timestamp;

@@ -144,9 +144,11 @@ impl ExchangeSummary {
         })
     }
 
-    /// True where the filter refused it.
+    /// True where the filter refused it. Where the API server had answered by then it was carried out, and its answer
+    /// withheld.
     pub fn is_refused(&self) -> bool {
-        self.requested.as_ref().is_some_and(|head| !head.decision.allowed) || self.state == State::Refused
+        let denied = self.requested.as_ref().is_some_and(|head| !head.decision.allowed);
+        denied || self.state == State::Refused && self.timing.first_byte.is_none()
     }
 
     /// True where it went upstream and came to nothing: a status of 400 or above, or no whole answer.
@@ -154,8 +156,8 @@ impl ExchangeSummary {
         let code = self.response_status.as_ref().map_or(0, |status| status.code);
         match self.state {
             State::Complete => code >= 400,
-            State::ProxyReply | State::Cut => !self.is_refused(),
-            State::Refused | State::Aborted | State::Incomplete => false,
+            State::ProxyReply | State::Cut | State::Refused => !self.is_refused(),
+            State::Aborted | State::Incomplete => false,
         }
     }
 

@@ -15,6 +15,8 @@ mod index;
 pub mod merge;
 pub mod model;
 mod read;
+pub mod retention;
+mod rows;
 mod schema;
 mod statement;
 mod words;

@@ -27,8 +27,13 @@ macro_rules! step {
 }
 
 /// The steps, oldest first. Files once released never change.
-const STEPS: [(i64, &str, &str, &str); 4] =
-    [step!(1, "records"), step!(2, "replicas"), step!(3, "search"), step!(4, "access")];
+const STEPS: [(i64, &str, &str, &str); 5] = [
+    step!(1, "records"),
+    step!(2, "replicas"),
+    step!(3, "search"),
+    step!(4, "access"),
+    step!(5, "retention"),
+];
 
 fn migrator(dialect: Dialect) -> Migrator {
     let step = |(version, name, sqlite, postgres): (i64, &'static str, &'static str, &'static str)| {

@@ -123,10 +123,10 @@ async fn transact(
     order.sort_by_key(|(_, batch)| (&batch.recorder, batch.batch));
     let mut results = vec![Stored::Known; batches.len()];
     for (place, batch) in order {
-        let stored = if keep(&mut transaction, batch).await? {
-            Stored::New { foreign: 0 }
-        } else {
-            known_or_fork(&mut transaction, batch).await?
+        let stored = match keep(&mut transaction, batch).await? {
+            Kept::New => Stored::New { foreign: 0 },
+            Kept::Taken => known_or_fork(&mut transaction, batch).await?,
+            Kept::Pruned => Stored::Known,
         };
         if let Some(result) = results.get_mut(place) {
             *result = stored;
@@ -151,8 +151,27 @@ async fn probe(connection: &mut AnyConnection, dialect: Dialect, padding: usize)
     Ok(())
 }
 
-/// Keeps the batch's bytes; false where its number is taken.
-async fn keep(connection: &mut AnyConnection, batch: &ReceivedBatch) -> Result<bool, StoreError> {
+/// What became of a batch's bytes.
+enum Kept {
+    New,
+    /// Its number is taken.
+    Taken,
+    /// Retention has taken it away since it came first.
+    Pruned,
+}
+
+/// Keeps the batch's bytes.
+async fn keep(connection: &mut AnyConnection, batch: &ReceivedBatch) -> Result<Kept, StoreError> {
+    // A batch that was pruned was stored before.
+    let pruned = "SELECT count(*) FROM prunings WHERE recorder = $1 AND first > $2";
+    let pruned: i64 = sqlx::query_scalar(pruned)
+        .bind(&batch.recorder)
+        .bind(batch.batch)
+        .fetch_one(&mut *connection)
+        .await?;
+    if pruned > 0 {
+        return Ok(Kept::Pruned);
+    }
     let insert = "INSERT INTO batches (recorder, batch, previous, digest, body, signature, kid, received) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (recorder, batch) DO NOTHING";
     let done = sqlx::query(insert)
@@ -166,7 +185,7 @@ async fn keep(connection: &mut AnyConnection, batch: &ReceivedBatch) -> Result<b
         .bind(index::micros(batch.received))
         .execute(connection)
         .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(if done.rows_affected() == 1 { Kept::New } else { Kept::Taken })
 }
 
 async fn known_or_fork(connection: &mut AnyConnection, batch: &ReceivedBatch) -> Result<Stored, StoreError> {

@@ -130,7 +130,7 @@ async fn verification_sees_one_moment() {
     writer.store(&[received(1)]).await.unwrap();
     for (reader, batches) in [(before, 1), (live, 2)] {
         let keys = KeySet::default();
-        let report = database::verify(&reader, &keys, None, &Scope::Everything {}, now).await.unwrap();
+        let report = database::verify(&reader, &keys, &keys, None, &Scope::Everything {}, now).await.unwrap();
         assert_eq!((report.batches, report.problems), (batches, vec![]));
     }
 }

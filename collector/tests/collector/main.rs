@@ -11,5 +11,7 @@ mod postgres;
 mod reading;
 mod reconciling;
 mod replicas;
+mod retention;
 mod searching;
 mod support;
+mod upgrade;

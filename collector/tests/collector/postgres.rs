@@ -70,21 +70,25 @@ pub fn new_database() -> String {
     let mut count = cluster.databases.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     *count += 1;
     let name = format!("t{count}");
+    administer(&format!("CREATE DATABASE {name}"));
+    format!("postgres://chaperone@localhost/{name}?host={}", cluster.folder)
+}
+
+/// Does something to the whole cluster.
+pub fn administer(statements: &str) {
     let options = PgConnectOptions::new_without_pgpass()
-        .socket(&cluster.folder)
+        .socket(&cluster().expect("PostgreSQL").folder)
         .username("chaperone")
         .database("postgres");
+    let statements = AssertSqlSafe(statements.to_owned());
     // In a thread of its own: the test may be in a runtime already.
-    let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
-    std::thread::spawn(move || {
+    let administer = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut connection = options.connect().await.unwrap();
-            sqlx::raw_sql(create).execute(&mut connection).await.unwrap();
+            sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
             connection.close().await.unwrap();
         });
-    })
-    .join()
-    .unwrap();
-    format!("postgres://chaperone@localhost/{name}?host={}", cluster.folder)
+    });
+    administer.join().unwrap();
 }

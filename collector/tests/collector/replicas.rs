@@ -144,3 +144,26 @@ fn what_no_index_can_hold_is_still_recorded() {
     let report = place.json(&["verify", "--chains-only", "-o", "json"]);
     assert_eq!(report["problems"], json!([]));
 }
+
+/// A PostgreSQL that goes away and comes back: nothing is acknowledged meanwhile, everything goes on afterwards.
+#[test]
+fn a_database_that_goes_away_is_waited_for() {
+    on(Kind::Postgres, || {
+        let place = Place::new();
+        let server = place.serve(&[]);
+        let bodies = chain("r-1", &[&[pods("s", "e-1", 0)], &[pods("s", "e-2", 5)]]);
+        assert_eq!(server.post(&bodies[0]).status, 200);
+        place.disconnect(false);
+        for _ in 0..2 {
+            let answer = server.post(&bodies[1]);
+            assert_eq!((answer.status, &answer.json()["code"]), (503, &json!("unavailable")));
+        }
+        assert_eq!(server.get_with("/readyz", None).status, 503);
+        assert_eq!(server.get_with("/healthz", None).status, 200);
+        place.disconnect(true);
+        let status = |_| server.post(&bodies[1]).status;
+        assert!((0..5).map(status).any(|status| status == 200));
+        assert_eq!(server.get_with("/readyz", None).status, 200);
+        assert_eq!(place.json(&["verify", "--chains-only", "-o", "json"])["batches"], 2);
+    });
+}

@@ -78,6 +78,17 @@ impl Place {
         self.url.clone().unwrap_or_else(|| self.path("records.db").to_str().unwrap().to_owned())
     }
 
+    /// Ends every connection to a PostgreSQL database; unless `open`, no other can be made.
+    pub fn disconnect(&self, open: bool) {
+        let url = self.url.as_deref().expect("a PostgreSQL database");
+        let (_, rest) = url.split_once("localhost/").unwrap();
+        let (name, _) = rest.split_once('?').unwrap();
+        postgres::administer(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {open}"));
+        postgres::administer(&format!(
+            "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE datname = '{name}'"
+        ));
+    }
+
     /// True where the database is a file.
     pub fn is_file(&self) -> bool {
         self.url.is_none()

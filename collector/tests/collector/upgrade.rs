@@ -1,0 +1,31 @@
+//! A database that an older version of this program made: `schema-1.sqlite`, by its first schema.
+
+use crate::support::*;
+use serde_json::json;
+use std::fs;
+
+#[test]
+fn an_old_database_is_brought_up_to_date_and_verifies() {
+    let place = Place::new();
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/collector/schema-1.sqlite"), place.database())
+        .unwrap();
+    let said = place.run(&["sessions"]).stderr;
+    assert!(String::from_utf8_lossy(&said).contains("an older version of chaperone made this database"));
+    let server = place.serve(&[]);
+    let report = place.json(&["verify", "--chains-only", "-o", "json"]);
+    assert_eq!(
+        (&report["batches"], &report["exchanges"], &report["problems"]),
+        (&json!(3), &json!(3), &json!([]))
+    );
+    // What is filtered by is made from what was there.
+    for (query, count) in
+        [("group=devs", 3), ("decision=refused", 1), ("unverified=true", 3), ("resource=pods&verb=list", 2)]
+    {
+        let list = server.get(&format!("/v1/exchanges?{query}")).json();
+        assert_eq!(list["exchanges"].as_array().unwrap().len(), count, "{query}");
+    }
+    // The session goes on.
+    assert_eq!(server.post(&batch("r-2", 0, ZEROS, &[pods("s-1", "e-4", 0)])).status, 200);
+    assert_eq!(server.get("/v1/sessions/s-1").json()["requests"], 3);
+    assert_eq!(place.json(&["verify", "--chains-only", "-o", "json"])["problems"], json!([]));
+}
