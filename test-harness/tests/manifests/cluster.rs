@@ -26,7 +26,11 @@ impl Cluster {
         let kube = Kube::start(assets, &authority, dir).await?;
         let server = format!("https://{}", kube.address());
         let kubectl = Kubectl::new("admin", &server, authority.pem(), Some(TOKEN), dir)?;
-        kubectl.feed("create --validate=false -f -", definitions).await?.ok().context("Istio's definitions")?;
+        kubectl
+            .feed("create --validate=false -f -", definitions)
+            .await?
+            .ok()
+            .context("Istio's definitions")?;
         kubectl.run("wait --for=condition=Established --timeout=60s crd --all").await?.ok()?;
         for namespace in NAMESPACES {
             kubectl.run(&format!("create namespace {namespace}")).await?.ok()?;

@@ -90,7 +90,13 @@ fn wrong() -> Vec<Wrong> {
             "Unsupported value",
         ),
         row("a deployment without selector", "Deployment", "/spec/selector", Value::Null, "selector"),
-        row("a misspelt field of a pod", "Deployment", "/spec/template/spec/volume", json!([]), "unknown field"),
+        row(
+            "a misspelt field of a pod",
+            "Deployment",
+            "/spec/template/spec/volume",
+            json!([]),
+            "unknown field",
+        ),
     ]
 }
 
@@ -121,7 +127,8 @@ async fn accepted(assets: &Assets, definitions: &str) -> Result<()> {
         count += 1;
     }
     for row in wrong() {
-        let mut object = manifests.iter().find(|object| object["kind"] == row.kind).cloned().unwrap_or_default();
+        let mut object =
+            manifests.iter().find(|object| object["kind"] == row.kind).cloned().unwrap_or_default();
         files::change(&mut object, row.pointer, row.value)?;
         match cluster.refuses(&object).await {
             Ok(said) if said.contains(row.refusal) => println!("refused: {}: {}", row.what, said.trim()),
@@ -130,7 +137,8 @@ async fn accepted(assets: &Assets, definitions: &str) -> Result<()> {
         }
     }
     // The comparison itself: where nothing validates, an unknown field is dropped without a word.
-    let mut dropped = manifests.iter().find(|object| object["kind"] == "WasmPlugin").cloned().unwrap_or_default();
+    let mut dropped =
+        manifests.iter().find(|object| object["kind"] == "WasmPlugin").cloned().unwrap_or_default();
     files::change(&mut dropped, "/spec/failstrategy", json!("FAIL_RELOAD"))?;
     ensure!(cluster.drops(&dropped).await?.contains("failstrategy"), "a dropped field is not noticed");
     cluster.stop().await?;
