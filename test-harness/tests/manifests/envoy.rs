@@ -11,8 +11,10 @@ use tokio::time::timeout;
 use crate::PATIENCE;
 use crate::files::{folder, in_folder};
 
-const LISTENER: &str = "/static_resources/listeners/0";
-const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+/// The listener, in a bootstrap.
+pub const LISTENER: &str = "/static_resources/listeners/0";
+/// Its HTTP connection manager.
+pub const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
 
 /// Good for a token and for a key alike: the Ed25519 key of RFC 8032, section 7.1, test 1.
 const ANY_VALUE: &str = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g";
@@ -69,14 +71,12 @@ fn every_option_of_the_plain_configuration_is_seen_to() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn envoy_takes_what_the_envoy_filter_adds() -> Result<()> {
-    let dir = WorkDir::new()?;
+/// The plain configuration with the listener as Istio leaves it, where the patches meet it, and the patches; no filter, no TLS.
+pub fn patched() -> Result<Value> {
     let (listener, manager) = patches()?;
     let mut file = plain()?;
     let chain = file.pointer_mut("/static_resources/listeners/0/filter_chains/0").context("no chain")?;
     chain.as_object_mut().context("no chain")?.remove("transport_socket");
-    // The listener as Istio leaves it, where the patches meet it.
     let options = file.pointer_mut(MANAGER).and_then(Value::as_object_mut).context("no manager")?;
     for option in manager.as_object().into_iter().flatten().map(|(option, _)| option) {
         options.remove(option);
@@ -88,6 +88,13 @@ async fn envoy_takes_what_the_envoy_filter_adds() -> Result<()> {
     for cluster in file["static_resources"]["clusters"].as_array_mut().into_iter().flatten() {
         cluster.as_object_mut().context("a cluster")?.remove("transport_socket");
     }
+    Ok(file)
+}
+
+#[tokio::test]
+async fn envoy_takes_what_the_envoy_filter_adds() -> Result<()> {
+    let dir = WorkDir::new()?;
+    let mut file = patched()?;
     validate(&file, &dir).await.map_err(|said| anyhow::anyhow!("{said}"))?;
     // Envoy does validate: not this.
     merge(file.pointer_mut(MANAGER).context("no manager")?, &json!({"request_timeouts": "60s"}));
@@ -98,7 +105,7 @@ async fn envoy_takes_what_the_envoy_filter_adds() -> Result<()> {
 }
 
 /// Lists are added to, as by protobuf's merge.
-fn merge(into: &mut Value, from: &Value) {
+pub fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (field, value) in from {

@@ -50,6 +50,20 @@ pub fn istio() -> Result<Vec<Object>> {
     Ok(objects)
 }
 
+/// The WasmPlugin, configured as the comment in `token-for-each-agent.yaml` says.
+pub fn with_token_for_each_agent() -> Result<Object> {
+    let text = fs::read_to_string(folder("istio/options/token-for-each-agent.yaml"))?;
+    let lines = text.lines().filter_map(|line| line.strip_prefix("#   "));
+    let said: Value = serde_saphyr::from_str(&lines.collect::<Vec<_>>().join("\n"))?;
+    ensure!(said["credential"]["tokenRequest"].is_object(), "the comment does not say how: {said}");
+    let mut plugin = in_folder("istio")?
+        .into_iter()
+        .find(|object| object["kind"] == "WasmPlugin")
+        .context("no WasmPlugin")?;
+    change(&mut plugin, "/spec/pluginConfig/credential", said["credential"].clone())?;
+    Ok(plugin)
+}
+
 /// Istio's custom resource definitions, which are not ours to copy: the file that `ISTIO_CRDS` names, else where they may be
 /// beside this repository.
 pub fn istio_definitions() -> Option<String> {

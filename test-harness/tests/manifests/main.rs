@@ -7,6 +7,7 @@
 mod cluster;
 mod envoy;
 mod files;
+mod gateway;
 mod helm;
 
 use anyhow::{Result, ensure};
@@ -155,6 +156,7 @@ async fn filter_configurations_are_good_and_nothing_fails_open() -> Result<()> {
     objects.extend(in_folder("envoy-gateway")?);
     objects.extend(helm::renderings(&dir).await?);
     let mut checked = 0;
+    objects.push(files::with_token_for_each_agent()?);
     for object in &objects {
         let Some(config) = filter_config(object) else { continue };
         let file = dir.write("config.json", config.to_string())?;
