@@ -64,6 +64,15 @@ fn every_option_of_the_plain_configuration_is_seen_to() -> Result<()> {
         }
         ensure!(patched == value, "{option}: {patched} is not {value}");
     }
+    let gateway = in_folder("istio")?
+        .into_iter()
+        .find(|object| object["kind"] == "Deployment" && object["metadata"]["name"] == "chaperone-gateway");
+    let annotation = "/spec/template/metadata/annotations/proxy.istio.io~1config";
+    let proxy = gateway.as_ref().and_then(|gateway| gateway.pointer(annotation)?.as_str());
+    let proxy: Value = serde_saphyr::from_str(proxy.context("no configuration of Istio's proxy")?)?;
+    for header in ["server", "requestId", "attemptCount", "envoyDebugHeaders"] {
+        ensure!(proxy["proxyHeaders"][header]["disabled"] == true, "Istio's proxy sets {header}");
+    }
     // Istio merges by protobuf, where `false` and 0 are as if they were not there.
     for (option, value) in patch.as_object().into_iter().flatten() {
         ensure!(*value != json!(false) && *value != json!(0), "{option} cannot be switched off by a merge");

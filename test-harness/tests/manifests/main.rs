@@ -7,6 +7,7 @@
 mod cluster;
 mod envoy;
 mod files;
+mod fit;
 mod gateway;
 mod helm;
 
