@@ -53,6 +53,7 @@ fn bootstrap(around: &Around, dir: &WorkDir) -> Result<Value> {
     });
     let manager = file.pointer_mut(MANAGER).context("no manager")?;
     manager["normalize_path"] = json!(true);
+    manager["proxy_100_continue"] = json!(true);
     manager["route_config"]["virtual_hosts"][0]["routes"][0]["route"]["cluster"] = json!(API);
     let filters = manager["http_filters"].as_array_mut().context("no filters")?;
     filters.insert(

@@ -1,8 +1,7 @@
 //! What is in `filter-config/` for Kubernetes: accepted by a real API server that knows Istio's resources, with nothing
 //! dropped on the way; good by the filter's own validation; and the chart says the same as the plain manifests.
 //!
-//! No Istio runs here. What its resources become in Envoy is not tested, but for what an EnvoyFilter adds, which Envoy
-//! validates.
+//! No Istio runs here. What its resources become in Envoy was read in its source and is built by hand, in `gateway`.
 
 mod cluster;
 mod envoy;
@@ -10,6 +9,7 @@ mod files;
 mod fit;
 mod gateway;
 mod helm;
+mod rules;
 
 use anyhow::{Result, ensure};
 use chaperone_test_harness::kube::Assets;
