@@ -1,5 +1,5 @@
 //! The WasmPlugin and the EnvoyFilter in a real Envoy whose listener is as Istio makes a gateway's: path normalization on,
-//! clusters with Istio's names. What Istio makes was read in its source, not seen.
+//! clusters with Istio's names, the filter discovered by ECDS. What Istio makes was read in its source, not seen.
 
 use anyhow::{Context as _, Result, ensure};
 use chaperone_test_harness::client::Client;
@@ -16,8 +16,9 @@ use std::net::SocketAddr;
 
 use crate::PATIENCE;
 use crate::envoy::{LISTENER, MANAGER, patched};
-use crate::files::in_folder;
+use crate::files::{change, in_folder};
 
+const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 const API: &str = "outbound|443||kubernetes.default.svc.cluster.local";
 
 /// The servers around the gateway.
@@ -28,39 +29,57 @@ struct Around {
     collector: Collector,
 }
 
-/// Envoy's bootstrap: the plain one, with what Istio would make of the manifests.
-fn bootstrap(around: &Around, dir: &WorkDir) -> Result<Value> {
-    let objects = in_folder("istio")?;
-    let plugin = objects.iter().find(|object| object["kind"] == "WasmPlugin").context("no WasmPlugin")?;
-    let spec = &plugin["spec"];
-    let mut config = spec["pluginConfig"].clone();
+/// The WasmPlugin, and the names of the clusters that its filter calls: the issuer's and the collector's.
+fn plugin(around: &Around) -> Result<(Value, String, String)> {
+    let plugin = in_folder("istio")?.into_iter().find(|object| object["kind"] == "WasmPlugin");
+    let mut plugin = plugin.context("no WasmPlugin")?;
+    let config = &mut plugin["spec"]["pluginConfig"];
+    let collector = config["recording"]["collector"]["cluster"].as_str().context("no collector")?.to_owned();
     let issuer = &mut config["authentication"]["jwt"][0]["issuer"];
     let idp = issuer["cluster"].as_str().context("no cluster of the issuer")?.to_owned();
     issuer["url"] = json!(around.issuer.url());
-    let collector = config["recording"]["collector"]["cluster"].as_str().context("no collector")?.to_owned();
+    Ok((plugin, idp, collector))
+}
+
+/// Gives Envoy the filter, as Istio's agent does with each version of a WasmPlugin whose module it has fetched.
+fn discover(plugin: &Value, dir: &WorkDir) -> Result<()> {
+    let spec = &plugin["spec"];
     let variables: Vec<_> =
         spec["vmConfig"]["env"].as_array().into_iter().flatten().map(|variable| &variable["name"]).collect();
+    let wasm = json!({
+        "@type": WASM,
+        "config": {
+            "name": "chaperone.chaperone", "root_id": spec["pluginName"], "failure_policy": spec["failStrategy"],
+            "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue",
+                              "value": spec["pluginConfig"].to_string()},
+            "vm_config": {"runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": filter()?}},
+                          "environment_variables": {"host_env_keys": variables}},
+        },
+    });
+    let resource = json!({"@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+                          "name": "chaperone.chaperone", "typed_config": wasm});
+    // Envoy looks at what is moved into place.
+    let new = dir.write("filter.new", json!({"resources": [resource]}).to_string())?;
+    Ok(fs::rename(new, dir.path("filter.json"))?)
+}
 
+/// Envoy's bootstrap: the plain one, with what Istio would make of the manifests.
+fn bootstrap(around: &Around, dir: &WorkDir) -> Result<Value> {
+    let (_, idp, collector) = plugin(around)?;
     let mut file = patched()?;
     file["admin"]["address"]["socket_address"]["port_value"] = json!(0);
     *file.pointer_mut(&format!("{LISTENER}/address/socket_address")).context("no address")? =
         json!({"address": "127.0.0.1", "port_value": 0});
-    let wasm = json!({
-        "name": "chaperone.chaperone", "root_id": spec["pluginName"], "failure_policy": spec["failStrategy"],
-        "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config.to_string()},
-        "vm_config": {"runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": filter()?}},
-                      "environment_variables": {"host_env_keys": variables}},
-    });
     let manager = file.pointer_mut(MANAGER).context("no manager")?;
     manager["normalize_path"] = json!(true);
     manager["proxy_100_continue"] = json!(true);
     manager["route_config"]["virtual_hosts"][0]["routes"][0]["route"]["cluster"] = json!(API);
+    let discovery = json!({
+        "config_source": {"path_config_source": {"path": dir.path("filter.json")}, "initial_fetch_timeout": "0s"},
+        "type_urls": [WASM],
+    });
     let filters = manager["http_filters"].as_array_mut().context("no filters")?;
-    filters.insert(
-        0,
-        json!({"name": "chaperone", "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "config": wasm}}),
-    );
+    filters.insert(0, json!({"name": "chaperone.chaperone", "config_discovery": discovery}));
     let cluster = |name: &str, address: SocketAddr| {
         json!({"name": name, "type": "STATIC", "connect_timeout": "5s", "load_assignment": {
             "cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"socket_address":
@@ -78,8 +97,8 @@ fn bootstrap(around: &Around, dir: &WorkDir) -> Result<Value> {
     Ok(file)
 }
 
-/// Starts Envoy; gives its process and where its listener is.
-async fn start(around: &Around, dir: &WorkDir) -> Result<(Process, SocketAddr)> {
+/// Starts Envoy; gives its process, its admin interface and where its listener is.
+async fn start(around: &Around, dir: &WorkDir) -> Result<(Process, Client, SocketAddr)> {
     let file = dir.write("gateway.json", serde_json::to_vec_pretty(&bootstrap(around, dir)?)?)?;
     let admin_file = dir.path("gateway-admin");
     let mut command = Process::command(fetched("envoy")?);
@@ -99,7 +118,7 @@ async fn start(around: &Around, dir: &WorkDir) -> Result<(Process, SocketAddr)> 
         (admin.get("/ready").await.ok()?.status == 200).then_some(SocketAddr::from(([127, 0, 0, 1], port)))
     };
     let address = process.until("listener", PATIENCE, listener).await?;
-    Ok((process, address))
+    Ok((process, admin, address))
 }
 
 #[tokio::test]
@@ -109,8 +128,19 @@ async fn the_filter_works_as_the_manifests_load_it() -> Result<()> {
     let api = StandIn::start(Options { authority: &authority, tokens: vec![TOKEN.to_owned()] }).await?;
     let (issuer, collector) = (Issuer::start().await?, Collector::start(&dir).await?);
     let mut around = Around { authority, issuer, api, collector };
-    let (mut envoy, address) = start(&around, &dir).await?;
+    // A configuration that the filter refuses: nothing passes.
+    let (good, ..) = plugin(&around)?;
+    let mut bad = good.clone();
+    change(&mut bad, "/spec/pluginConfig/recording/signingKey", Value::Null)?;
+    discover(&bad, &dir)?;
+    let (mut envoy, admin, address) = start(&around, &dir).await?;
+    let refused = Client::plain(address).get("/version").await?;
+    ensure!(refused.status == 500, "with a refused configuration: {} {}", refused.status, refused.text());
+    ensure!(around.api.log().is_empty(), "something went upstream");
 
+    discover(&good, &dir)?;
+    let taken = async || (Client::plain(address).get("/version").await.ok()?.status == 401).then_some(());
+    eventually("the good configuration", PATIENCE, taken).await?;
     let nobody = Client::plain(address).get("/version").await?;
     ensure!(nobody.status == 401, "without a token: {}", nobody.text());
     let token = around.issuer.mint(&Claims::new("agent-7").groups(["developers"]).session("istio"));
@@ -153,6 +183,27 @@ async fn the_filter_works_as_the_manifests_load_it() -> Result<()> {
         let bearer = logged.headers.get("authorization").map(|value| value.as_bytes().to_vec());
         ensure!(bearer == Some(format!("Bearer {TOKEN}").into_bytes()), "another credential went upstream");
     }
+
+    // An upgrade takes over while Envoy runs; one that the filter refuses leaves the one before it.
+    let mut next = good.clone();
+    change(
+        &mut next,
+        "/spec/pluginConfig/access",
+        json!({"rules": [
+        {"effect": "deny", "verbs": ["*"], "resources": ["pods"], "message": "By the next version."}]}),
+    )?;
+    discover(&next, &dir)?;
+    let denied = async || agent.get(pods).await.ok()?.text().contains("By the next version.").then_some(());
+    eventually("the next version", PATIENCE, denied).await?;
+    let rejections = async || {
+        let stats = admin.get("/stats?filter=extension_config_discovery.*update_rejected").await.ok()?.text();
+        stats.trim().rsplit_once(' ')?.1.parse::<u64>().ok()
+    };
+    let before = rejections().await.context("no count of rejections")?;
+    discover(&bad, &dir)?;
+    let rejected = async || (rejections().await? > before).then_some(());
+    eventually("a rejection", PATIENCE, rejected).await?;
+    ensure!(denied().await.is_some(), "a refused configuration has replaced the one before it");
 
     let recorded = async || {
         let session = around.collector.session("istio").await.ok()?.to_string();
