@@ -62,6 +62,10 @@ impl Cluster {
         Ok(self.missing(object, "--validate=false").await?.join(", "))
     }
 
+    pub fn kubectl(&self) -> &Kubectl {
+        &self.kubectl
+    }
+
     pub async fn stop(self) -> Result<()> {
         self.kube.stop().await
     }

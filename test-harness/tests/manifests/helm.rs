@@ -1,6 +1,7 @@
 //! The chart, linted and rendered by helm.
 
 use anyhow::{Context as _, Result, bail, ensure};
+use chaperone_test_harness::kubectl::Kubectl;
 use chaperone_test_harness::process::{Process, WorkDir};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -98,6 +99,33 @@ pub async fn renderings(dir: &WorkDir) -> Result<Vec<Object>> {
         }
     }
     Ok(objects)
+}
+
+/// The chart is installed, upgraded to another module and rolled back. Nothing where there is no helm.
+pub async fn lives(kubectl: &Kubectl, dir: &WorkDir) -> Result<()> {
+    let Some(program) = program() else { return Ok(()) };
+    let digest = async || {
+        let wanted = "-n chaperone get wasmplugin chaperone -o jsonpath={.spec.sha256}";
+        kubectl.run(wanted).await?.ok()
+    };
+    let kubeconfig = kubectl.kubeconfig().display().to_string();
+    let to = ["--namespace", NAMESPACE, "--kubeconfig", &kubeconfig];
+    let (first, second) = (values(), with("/filter/sha256", json!("1".repeat(64)))?);
+    for (verb, values, expected) in [("install", &first, "0"), ("upgrade", &second, "1")] {
+        let (good, said) = helm(&program, &[&[verb, "chaperone"], &to[..]].concat(), values, dir).await?;
+        ensure!(good, "{verb}: {said}");
+        ensure!(digest().await? == expected.repeat(64), "after {verb}: {}", digest().await?);
+    }
+    for arguments in [vec!["rollback", "chaperone"], vec!["uninstall", "chaperone"]] {
+        let mut command = Process::command(&program);
+        let output = timeout(PATIENCE, command.args(&arguments).args(to).output()).await??;
+        ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        if arguments[0] == "rollback" {
+            ensure!(digest().await? == "0".repeat(64), "after a rollback: {}", digest().await?);
+        }
+    }
+    println!("The chart was installed, upgraded, rolled back and uninstalled.");
+    Ok(())
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ mod gateway;
 mod helm;
 mod rules;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use chaperone_test_harness::kube::Assets;
 use chaperone_test_harness::process::{Process, WorkDir, built};
 use cluster::Cluster;
@@ -143,6 +143,7 @@ async fn accepted(assets: &Assets, definitions: &str) -> Result<()> {
         manifests.iter().find(|object| object["kind"] == "WasmPlugin").cloned().unwrap_or_default();
     files::change(&mut dropped, "/spec/failstrategy", json!("FAIL_RELOAD"))?;
     ensure!(cluster.drops(&dropped).await?.contains("failstrategy"), "a dropped field is not noticed");
+    helm::lives(cluster.kubectl(), &dir).await.context("the chart")?;
     cluster.stop().await?;
     ensure!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
     println!("{count} objects accepted, nothing of them dropped.");
