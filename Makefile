@@ -25,7 +25,7 @@ INSTALL_RUNNER := CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=of
 
 say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 
-.PHONY: bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-faults wasm wasm-panic programs rust-targets kube-local
+.PHONY: bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-manifests test-faults wasm wasm-panic programs rust-targets kube-local
 
 help: ## Print this
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -33,7 +33,7 @@ help: ## Print this
 demo: wasm programs $(VENV) kube-local ## An agent's kubectl session through Envoy, and what the auditor sees of it
 	@target/debug/demo
 
-test: lint test-native test-wasm test-e2e test-clients test-faults ## Everything that is tested
+test: lint test-native test-wasm test-e2e test-clients test-manifests test-faults ## Everything that is tested
 
 build: wasm programs ## The filter, the collector and the harness
 
@@ -66,6 +66,11 @@ test-clients: wasm programs $(VENV) kube-local ## What Secrets look like to kube
 	$(call say,Clients)
 	@scripts/clients
 	cargo test -p chaperone-test-harness --test clients -- --nocapture
+
+test-manifests: wasm programs $(VENV) kube-local ## Manifests and chart for Istio: a real kube-apiserver, helm and Envoy take them
+	$(call say,Manifests)
+	@scripts/helm
+	cargo test -p chaperone-test-harness --test manifests -- --nocapture
 
 bench-mask: rust-targets $(VENV) ## Throughput of masking, in wasm under V8 and natively
 	@PATH="$$PATH:$(CURDIR)/.venv/bin" node examples/mask_throughput.mjs
