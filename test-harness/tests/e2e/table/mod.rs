@@ -21,7 +21,6 @@ use request::{Request, get};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use tokio::task::JoinSet;
 
 /// Headers that the API server may see: those that the documentation lists, and what Envoy adds.
 const UPSTREAM: [&str; 22] = [
@@ -344,15 +343,10 @@ impl<'a> Table<'a> {
         if let Some(last) = refused.last() {
             record(self.stage, &last.exchange).await?;
         }
-        let mut records = JoinSet::new();
-        for (index, refused) in refused.iter().enumerate() {
-            let (collector, path) = (self.stage.collector.client(), record_path(&refused.exchange));
-            records.spawn(async move { (index, collector.get(&path).await) });
-        }
-        while let Some(found) = records.join_next().await {
-            let (index, answer) = found?;
-            let record = answer?.json();
-            let Refused { row, code, rule, reason, .. } = &refused[index];
+        // One after the other: the collector lets only so many read at a time.
+        for refused in &refused {
+            let record = self.stage.collector.client().get(&record_path(&refused.exchange)).await?.json();
+            let Refused { row, code, rule, reason, .. } = refused;
             recorders.insert(record["recorder"].to_string());
             let right = record["outcome"] == "refused"
                 && record["responseStatus"]["code"] == *code
