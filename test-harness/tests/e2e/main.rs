@@ -6,6 +6,7 @@ mod bytes;
 mod captures;
 mod credentials;
 mod hostile;
+mod hosting;
 mod keys;
 mod monitoring;
 mod outage;
