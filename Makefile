@@ -77,6 +77,7 @@ test-manifests: wasm programs $(VENV) kube-local ## Manifests and chart for Isti
 
 test-docs: wasm programs $(VENV) ## What README and docs say to type works
 	$(call say,Documents)
+	@scripts/lint-workflows
 	@scripts/test-docs
 
 image: $(CYCLONEDX) ## The filter as an OCI image, with SBOM and checksums, in target/image; the same bytes from the same source
