@@ -28,7 +28,7 @@ CYCLONEDX := $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx
 
 say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 
-.PHONY: image compose-smoke test-docs bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-manifests test-faults wasm wasm-panic programs rust-targets kube-local
+.PHONY: bench-collector image compose-smoke test-docs bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-manifests test-faults wasm wasm-panic programs rust-targets kube-local
 
 help: ## Print this
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -91,6 +91,9 @@ compose-smoke: $(VENV) ## `docker compose up` for real, and a session through it
 
 bench-mask: rust-targets $(VENV) ## Throughput of masking, in wasm under V8 and natively
 	@PATH="$$PATH:$(CURDIR)/.venv/bin" node examples/mask_throughput.mjs
+
+bench-collector: rust-targets ## What the collector carries; SIZE="10000 100000 1000000", DATABASE=postgres
+	@cargo bench --quiet -p chaperone --profile dist --bench collector -- $(if $(SIZE),--size $(SIZE)) $(if $(DATABASE),--database $(DATABASE))
 
 # The audit of a large load reads hundreds of megabytes, several times.
 ifdef FAULTS_EXCHANGES

@@ -150,7 +150,7 @@ struct Told {
 impl Told {
     fn add(&mut self, exchange: &ExchangeSummary) {
         self.totals = self.totals.plus(exchange.totals());
-        self.values.extend(exchange.session_values());
+        self.values.extend(exchange.session_values().into_iter().map(|(kind, _, value)| (kind, value)));
     }
 
     fn is(&self, indexed: &SessionSummary) -> bool {

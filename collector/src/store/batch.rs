@@ -1,11 +1,14 @@
 //! A batch as it was received: its bytes, and where in them each entry stands.
 
+use super::packed::pack;
+use super::words::words_of;
 use crate::evidence::sha256_hex;
 use chaperone_record::{Entry, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 /// Longest `recorder` that is taken; the filter sends a UUID.
 const MAX_RECORDER: usize = 128;
@@ -60,6 +63,17 @@ pub struct ReceivedBatch {
     pub received: Timestamp,
     /// Its entries, in order.
     pub entries: Vec<Located>,
+    /// See [`ReceivedBatch::prepare`].
+    prepared: OnceLock<Prepared>,
+}
+
+/// What is made of a batch to be stored.
+#[derive(Clone, Debug)]
+pub(super) struct Prepared {
+    /// Its body, packed.
+    pub(super) body: Vec<u8>,
+    /// The words of each entry.
+    pub(super) words: Vec<String>,
 }
 
 /// An entry and the bytes of the batch it was read from.
@@ -132,7 +146,26 @@ impl ReceivedBatch {
             kid,
             received,
             entries,
+            prepared: OnceLock::new(),
         })
+    }
+
+    /// Does what takes long of storing it, which many can do at a time; the one task that writes need not.
+    pub fn prepare(&self) {
+        self.prepared();
+    }
+
+    pub(super) fn prepared(&self) -> &Prepared {
+        self.prepared.get_or_init(|| Prepared {
+            body: pack(&self.body),
+            words: self.entries.iter().map(|located| self.words(located).unwrap_or_default()).collect(),
+        })
+    }
+
+    /// The words of an entry; none of one that belongs to no exchange.
+    fn words(&self, located: &Located) -> Option<String> {
+        located.entry.exchange()?;
+        Some(words_of(self.body.get(located.start..located.start.checked_add(located.length)?)?))
     }
 }
 

@@ -4,6 +4,7 @@ use super::StoreError;
 use super::batch::{Located, ReceivedBatch};
 use super::index::micros;
 use super::model::ExchangeSummary;
+use super::packed::unpack;
 use super::read::{Reader, json};
 use super::rows::{type_name, whole};
 use crate::evidence::audit::{Exhibit, Noted};
@@ -116,21 +117,16 @@ impl Reader {
     /// An exchange made again from its entries, of the recorder to which the index says that it belongs, and in the
     /// session where the index has it if that was made up here; none where no batch tells of it.
     pub async fn retold(&self, exchange: &str) -> Result<Option<ExchangeSummary>, StoreError> {
-        let select = "SELECT b.recorder, b.kid, b.received, \
-            substr(b.body, CAST(e.start + 1 AS INTEGER), CAST(e.length AS INTEGER)) AS entry \
-            FROM entries e JOIN batches b ON b.recorder = e.recorder AND b.batch = e.batch \
-            JOIN exchanges x ON x.exchange = e.exchange AND x.recorder = e.recorder \
-            WHERE e.exchange = $1 ORDER BY e.batch, e.position";
-        let rows = sqlx::query(select).bind(exchange).fetch_all(&self.pool).await?;
+        let select = "SELECT recorder FROM exchanges WHERE exchange = $1";
+        let recorder: Option<String> =
+            sqlx::query_scalar(select).bind(exchange).fetch_optional(&self.pool).await?;
         let mut told: Option<ExchangeSummary> = None;
-        for row in &rows {
-            let recorder: &str = row.try_get("recorder")?;
-            let received =
-                Timestamp::from_micros(u64::try_from(row.try_get::<i64, _>("received")?).unwrap_or(0));
-            let told = told.get_or_insert_with(|| ExchangeSummary::new(exchange, recorder, received));
-            let verified = row.try_get::<Option<&str>, _>("kid")?.is_some();
-            if let Some(located) = Located::of(row.try_get("entry")?) {
-                told.merge(&located, verified, received);
+        let entries = self.entries_of(exchange).await?;
+        for stored in entries.iter().filter(|stored| Some(&stored.recorder) == recorder.as_ref()) {
+            let received = Timestamp::from_micros(u64::try_from(stored.received).unwrap_or(0));
+            let told = told.get_or_insert_with(|| ExchangeSummary::new(exchange, &stored.recorder, received));
+            if let Some(located) = Located::of(&stored.bytes) {
+                told.merge(&located, stored.kid.is_some(), received);
             }
         }
         if let Some(told) = &mut told {
@@ -172,7 +168,7 @@ fn exhibit(row: &AnyRow) -> Result<Exhibit, StoreError> {
     Ok(Exhibit {
         recorder: row.try_get("recorder")?,
         batch: row.try_get("batch")?,
-        body: row.try_get("body")?,
+        body: unpack(row.try_get("body")?),
         signature: row.try_get("signature")?,
         noted: Some(Noted {
             digest: row.try_get("digest")?,

@@ -4,17 +4,16 @@ use super::StoreError;
 use super::batch::{Located, ReceivedBatch};
 use super::merge::Totals;
 use super::model::ExchangeSummary;
+use super::read::json;
 use super::rows::{
     insert_exchanges, lock_owners, write_entries, write_exchanges, write_gaps, write_recorders,
-    write_sessions, write_texts, write_values,
+    write_sessions, write_values,
 };
 use super::schema::Dialect;
-use super::statement::{ROWS, Statement};
-use super::words::words_of;
+use super::statement::{Statement, chunks};
 use crate::evidence::sha256_hex;
 use chaperone_record::Timestamp;
 use sqlx::{AnyConnection, Row as _};
-use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Requests of one user further apart than this belong to different derived sessions.
@@ -32,44 +31,39 @@ pub(super) async fn update(
     dialect: Dialect,
     batches: &[&ReceivedBatch],
 ) -> Result<Vec<u64>, StoreError> {
-    write_entries(connection, batches).await?;
-    write_recorders(connection, batches).await?;
+    write_recorders(connection, dialect, batches).await?;
     write_gaps(connection, batches).await?;
-    let mut index = Index::load(connection, dialect, batches).await?;
-    let (mut foreign, mut texts) = (Vec::new(), Vec::new());
-    for batch in batches {
-        foreign.push(index.merge(batch, &mut texts));
-    }
-    index.write(connection).await?;
-    write_texts(connection, dialect, &texts).await?;
+    let index = Index::load(connection, dialect, batches).await?;
+    let is_foreign = |batch: &ReceivedBatch, located: &Located| index.is_foreign(batch, located);
+    write_entries(connection, dialect, batches, &is_foreign).await?;
+    let foreign = |batch: &&ReceivedBatch| batch.entries.iter().filter(|e| is_foreign(batch, e)).count() as u64;
+    let foreign = batches.iter().map(foreign).collect();
+    index.write(connection, dialect).await?;
     Ok(foreign)
 }
 
-/// The words of an entry.
-pub(super) struct Text<'b> {
-    pub(super) exchange: &'b str,
-    pub(super) batch: &'b ReceivedBatch,
-    pub(super) words: String,
-}
-
-impl<'b> Text<'b> {
-    fn of(batch: &'b ReceivedBatch, located: &'b Located) -> Option<Self> {
-        let end = located.start.checked_add(located.length)?;
-        let words = words_of(batch.body.get(located.start..end)?);
-        Some(Self { exchange: located.entry.exchange()?, batch, words }).filter(|text| !text.words.is_empty())
-    }
-}
-
 /// What a transaction changes in the index.
-struct Index {
-    exchanges: BTreeMap<String, Change>,
+struct Index<'b> {
+    exchanges: BTreeMap<String, Change<'b>>,
     sessions: BTreeMap<String, SessionChange>,
 }
 
 /// An exchange before and after.
-struct Change {
+struct Change<'b> {
     before: Option<ExchangeSummary>,
     after: ExchangeSummary,
+    entries: Vec<(&'b ReceivedBatch, &'b Located)>,
+}
+
+impl Change<'_> {
+    /// Adds to what stands what the entries of its recorder tell.
+    fn merge(&mut self) {
+        for (batch, located) in &self.entries {
+            if self.after.recorder == batch.recorder {
+                self.after.merge(located, batch.kid.is_some(), batch.received);
+            }
+        }
+    }
 }
 
 /// What to add to a session.
@@ -80,27 +74,32 @@ pub(super) struct SessionChange {
     pub(super) totals: Totals,
 }
 
-impl Index {
-    /// The exchanges that the batches name, as they stand, each locked until the transaction ends. One that is new is
-    /// put in first: there is nothing to lock otherwise, and another replica may be putting it in too.
+impl<'b> Index<'b> {
+    /// The exchanges that the batches name, with what these tell of them, each locked until the transaction ends. All of
+    /// them are put in as if they were new, which most are: there is nothing to lock otherwise, and another replica may be
+    /// putting them in too. Those that are there are read.
     async fn load(
         connection: &mut AnyConnection,
         dialect: Dialect,
-        batches: &[&ReceivedBatch],
+        batches: &[&'b ReceivedBatch],
     ) -> Result<Self, StoreError> {
         let mut exchanges = BTreeMap::new();
         for batch in batches {
-            for exchange in batch.entries.iter().filter_map(|located| located.entry.exchange()) {
-                if let Slot::Vacant(slot) = exchanges.entry(exchange.to_owned()) {
-                    let after = ExchangeSummary::new(exchange, &batch.recorder, batch.received);
-                    slot.insert(Change { before: None, after });
-                }
+            for located in &batch.entries {
+                let Some(exchange) = located.entry.exchange() else { continue };
+                let change = exchanges.entry(exchange.to_owned()).or_insert_with(|| Change {
+                    before: None,
+                    after: ExchangeSummary::new(exchange, &batch.recorder, batch.received),
+                    entries: Vec::new(),
+                });
+                change.entries.push((*batch, located));
             }
         }
+        exchanges.values_mut().for_each(Change::merge);
         let new: Vec<&ExchangeSummary> = exchanges.values().map(|change| &change.after).collect();
-        let mut known = BTreeSet::new();
-        for rows in new.chunks(ROWS) {
-            let mut insert = insert_exchanges(rows)?;
+        let mut known = Vec::new();
+        for rows in chunks(&new) {
+            let mut insert = insert_exchanges(dialect, rows)?;
             insert.text(" ON CONFLICT (exchange) DO NOTHING RETURNING exchange");
             let put_in = insert.query().fetch_all(&mut *connection).await?;
             let put_in: Result<BTreeSet<String>, _> = put_in.iter().map(|row| row.try_get(0)).collect();
@@ -108,65 +107,63 @@ impl Index {
             let there = |row: &&&ExchangeSummary| !put_in.contains(&row.exchange);
             known.extend(rows.iter().filter(there).map(|row| row.exchange.clone()));
         }
-        let known: Vec<String> = known.into_iter().collect();
-        for names in known.chunks(ROWS) {
-            let mut select = Statement::new("SELECT exchange, summary FROM exchanges WHERE exchange IN (");
+        for names in chunks(&known) {
+            let select = "SELECT exchange, summary FROM exchanges WHERE exchange IN (";
+            let mut select = Statement::of_many(dialect, select);
             select.each(names, |select, name| {
-                select.value(name.as_str());
+                select.value(name.clone());
             });
             select.text(") ORDER BY exchange");
             if dialect == Dialect::Postgres {
                 select.text(" FOR UPDATE");
             }
             for row in select.query().fetch_all(&mut *connection).await? {
-                let before: ExchangeSummary = serde_json::from_str(row.try_get("summary")?)
-                    .map_err(|_| StoreError::Damaged("an exchange's summary"))?;
-                let after = before.clone();
-                exchanges.insert(row.try_get("exchange")?, Change { before: Some(before), after });
+                let before: ExchangeSummary = json(&row, "summary")?;
+                if let Some(change) = exchanges.get_mut(row.try_get::<&str, _>("exchange")?) {
+                    change.after = before.clone();
+                    change.before = Some(before);
+                    change.merge();
+                }
             }
         }
         Ok(Self { exchanges, sessions: BTreeMap::new() })
     }
 
-    fn merge<'b>(&mut self, batch: &'b ReceivedBatch, texts: &mut Vec<Text<'b>>) -> u64 {
-        let mut foreign = 0;
-        for located in &batch.entries {
-            let change = located.entry.exchange().and_then(|exchange| self.exchanges.get_mut(exchange));
-            match change {
-                Some(change) if change.after.recorder == batch.recorder => {
-                    change.after.merge(located, batch.kid.is_some(), batch.received);
-                    texts.extend(Text::of(batch, located));
-                }
-                Some(_) => foreign += 1,
-                None => {}
-            }
-        }
-        foreign
+    /// True for an entry that names an exchange of another recorder.
+    fn is_foreign(&self, batch: &ReceivedBatch, located: &Located) -> bool {
+        let change = located.entry.exchange().and_then(|exchange| self.exchanges.get(exchange));
+        change.is_some_and(|change| change.after.recorder != batch.recorder)
     }
 
     /// Writes everything gathered.
-    async fn write(mut self, connection: &mut AnyConnection) -> Result<(), StoreError> {
+    async fn write(mut self, connection: &mut AnyConnection, dialect: Dialect) -> Result<(), StoreError> {
         // In order of time, so that derived sessions grow forwards.
-        let mut changes: Vec<Change> = std::mem::take(&mut self.exchanges).into_values().collect();
+        let mut changes: Vec<Change<'_>> = std::mem::take(&mut self.exchanges).into_values().collect();
         changes.retain(|change| change.before.as_ref() != Some(&change.after));
         changes.sort_by(|a, b| (a.after.time, &a.after.exchange).cmp(&(b.after.time, &b.after.exchange)));
-        let owner = |change: &Change| match change.after.session {
+        let owner = |change: &Change<'_>| match change.after.session {
             None => change.after.derived_owner(),
             Some(_) => None,
         };
-        lock_owners(connection, &changes.iter().filter_map(owner).collect()).await?;
-        for change in &mut changes {
+        lock_owners(connection, dialect, &changes.iter().filter_map(owner).collect()).await?;
+        let mut stale = Vec::new();
+        for (place, change) in changes.iter_mut().enumerate() {
             let owner = owner(change);
+            if change.before.is_some() || owner.is_some() {
+                stale.push(place);
+            }
             if let Some(owner) = &owner {
                 change.after.session =
                     Some(self.derived_session(connection, owner, micros(change.after.time)).await?);
             }
             self.count(change, owner);
         }
-        let changed: Vec<&ExchangeSummary> = changes.iter().map(|change| &change.after).collect();
-        write_exchanges(connection, &changed).await?;
-        write_sessions(connection, &self.sessions).await?;
-        write_values(connection, &changed).await
+        let stale: Vec<_> =
+            stale.into_iter().filter_map(|place| changes.get(place)).map(|change| &change.after).collect();
+        write_exchanges(connection, dialect, &stale).await?;
+        write_sessions(connection, dialect, self.sessions).await?;
+        let changed: Vec<_> = changes.iter().map(|change| &change.after).collect();
+        write_values(connection, dialect, &changed).await
     }
 
     /// The session of `owner` that a request at `time` continues, or a new one's id.
@@ -198,7 +195,7 @@ impl Index {
         }))
     }
 
-    fn count(&mut self, change: &Change, derived: Option<String>) {
+    fn count(&mut self, change: &Change<'_>, derived: Option<String>) {
         let Some(session) = &change.after.session else { return };
         if !change.after.is_placed() {
             return;

@@ -161,25 +161,28 @@ impl ExchangeSummary {
         }
     }
 
-    /// The user, agents, models and prompts it names, each as its kind in the index and its value as JSON.
-    pub fn session_values(&self) -> Vec<(&'static str, String)> {
+    /// The user, agents, models and prompts it names, each as its kind in the index, its name, and its value as JSON.
+    pub fn session_values(&self) -> Vec<(&'static str, &str, String)> {
         let Some(head) = &self.requested else { return Vec::new() };
         let user = head.user.as_ref().map(|user| SessionUser {
             username: user.username.clone(),
             groups: user.groups.clone(),
             issuer: user.issuer.clone(),
         });
-        let attributed =
-            |value: &Option<Attributed>| value.as_ref().and_then(|v| serde_json::to_string(v).ok());
+        let username = head.user.as_ref().map_or("", |user| user.username.as_str());
+        let attributed = |value: &Option<Attributed>| value.as_ref().and_then(|v| serde_json::to_string(v).ok());
+        fn name(value: &Option<Attributed>) -> &str {
+            value.as_ref().map_or("", |value| &value.value)
+        }
         let attribution = &head.attribution;
         [
-            ("user", serde_json::to_string(&user.unwrap_or_default()).ok()),
-            ("agent", attributed(&attribution.agent)),
-            ("model", attributed(&attribution.model)),
-            ("prompt", attributed(&attribution.prompt)),
+            ("user", username, serde_json::to_string(&user.unwrap_or_default()).ok()),
+            ("agent", name(&attribution.agent), attributed(&attribution.agent)),
+            ("model", name(&attribution.model), attributed(&attribution.model)),
+            ("prompt", name(&attribution.prompt), attributed(&attribution.prompt)),
         ]
         .into_iter()
-        .filter_map(|(kind, value)| Some((kind, value?)))
+        .filter_map(|(kind, name, value)| Some((kind, name, value?)))
         .collect()
     }
 

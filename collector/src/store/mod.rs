@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod batch;
+mod bodies;
 mod database;
 mod error;
 mod evidence;
@@ -14,6 +15,7 @@ pub mod filter;
 mod index;
 pub mod merge;
 pub mod model;
+mod packed;
 mod read;
 pub mod retention;
 mod rows;

@@ -1,6 +1,7 @@
 use super::batch::key;
 use super::database::Reading;
 use super::filter::Filter;
+use super::packed::unpack_summary;
 use super::model::{
     ExchangeDetail, ExchangeList, ExchangeSummary, RecordedEntry, RecordedGap, RecorderState,
     RecorderSummary, SessionDetail, SessionList, SessionSummary,
@@ -165,18 +166,14 @@ impl Reader {
             .fetch_optional(&self.pool)
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let select = "SELECT e.recorder, e.batch, e.position, b.kid, substr(b.body, CAST(e.start + 1 AS INTEGER), CAST(e.length AS INTEGER)) AS entry \
-            FROM entries e JOIN batches b ON b.recorder = e.recorder AND b.batch = e.batch \
-            WHERE e.exchange = $1 ORDER BY e.recorder, e.batch, e.position";
-        let rows = sqlx::query(select).bind(exchange).fetch_all(&self.pool).await?;
-        let entries = rows.iter().map(|row| {
+        let entries = self.entries_of(exchange).await?;
+        let entries = entries.into_iter().map(|stored| {
             Ok(RecordedEntry {
-                recorder: row.try_get("recorder")?,
-                batch: row.try_get("batch")?,
-                position: row.try_get("position")?,
-                kid: row.try_get("kid")?,
-                entry: serde_json::from_slice(row.try_get("entry")?)
-                    .map_err(|_| StoreError::Damaged("an entry"))?,
+                recorder: stored.recorder,
+                batch: stored.batch,
+                position: stored.position,
+                kid: stored.kid,
+                entry: serde_json::from_slice(&stored.bytes).map_err(|_| StoreError::Damaged("an entry"))?,
             })
         });
         Ok(Some(ExchangeDetail {
@@ -252,7 +249,12 @@ impl Reader {
 }
 
 pub(super) fn json<T: DeserializeOwned>(row: &AnyRow, column: &'static str) -> Result<T, StoreError> {
-    serde_json::from_str(row.try_get(column)?).map_err(|_| StoreError::Damaged(column))
+    let damaged = || StoreError::Damaged(column);
+    match row.try_get::<&[u8], _>(column) {
+        Ok(packed) => serde_json::from_slice(&unpack_summary(packed).ok_or_else(damaged)?),
+        Err(_) => serde_json::from_str(row.try_get(column)?),
+    }
+    .map_err(|_| damaged())
 }
 
 fn gap(row: &AnyRow) -> Result<RecordedGap, StoreError> {

@@ -8,7 +8,7 @@ use super::model::ExchangeSummary;
 use super::read::{Reader, json};
 use super::rows::write_values;
 use super::schema::Dialect;
-use super::statement::{ROWS, Statement};
+use super::statement::{Statement, chunks};
 use super::write::{Writer, begin, bounded, transaction};
 use crate::evidence::tombstone::{Signed, TombstoneKey};
 use chaperone_record::Timestamp;
@@ -102,7 +102,7 @@ async fn prune(
     };
     let Some(key) = key else { return Ok(pruned) };
     forget_batches(&mut transaction, dialect, recorder, prefix.end).await?;
-    forget_exchanges(&mut transaction, &gone).await?;
+    forget_exchanges(&mut transaction, dialect, &gone).await?;
     let signed = key.sign(recorder, prefix.end, &prefix.last, now);
     let upsert = "INSERT INTO prunings (recorder, first, previous, tombstone, signature) VALUES ($1, $2, $3, $4, $5) \
         ON CONFLICT (recorder) DO UPDATE SET first = excluded.first, previous = excluded.previous, \
@@ -162,9 +162,8 @@ async fn forget_batches(
     end: i64,
 ) -> Result<(), StoreError> {
     let words =
-        "DELETE FROM text_words WHERE rowid IN (SELECT id FROM texts WHERE recorder = $1 AND batch < $2)";
+        "DELETE FROM text_words WHERE rowid IN (SELECT id FROM entries WHERE recorder = $1 AND batch < $2)";
     let tables = [
-        "DELETE FROM texts WHERE recorder = $1 AND batch < $2",
         "DELETE FROM entries WHERE recorder = $1 AND batch < $2",
         "DELETE FROM gaps WHERE recorder = $1 AND batch < $2",
         "DELETE FROM forks WHERE recorder = $1 AND batch < $2",
@@ -180,10 +179,11 @@ async fn forget_batches(
 /// Takes exchanges out of the index, and out of what their sessions come to.
 async fn forget_exchanges(
     connection: &mut AnyConnection,
+    dialect: Dialect,
     gone: &[ExchangeSummary],
 ) -> Result<(), StoreError> {
-    for rows in gone.chunks(ROWS) {
-        let mut delete = Statement::new("DELETE FROM exchanges WHERE exchange IN (");
+    for rows in chunks(gone) {
+        let mut delete = Statement::of_many(dialect, "DELETE FROM exchanges WHERE exchange IN (");
         delete.each(rows, |delete, row| {
             delete.value(row.exchange.as_str());
         });
@@ -198,13 +198,14 @@ async fn forget_exchanges(
         }
     }
     for (session, totals) in sessions {
-        shrink_session(connection, session, totals).await?;
+        shrink_session(connection, dialect, session, totals).await?;
     }
     Ok(())
 }
 
 async fn shrink_session(
     connection: &mut AnyConnection,
+    dialect: Dialect,
     session: &str,
     gone: Totals,
 ) -> Result<(), StoreError> {
@@ -237,7 +238,7 @@ async fn shrink_session(
         let Some(last) = rows.last() else { break };
         left = true;
         after.clone_from(&last.exchange);
-        write_values(connection, &rows.iter().collect::<Vec<_>>()).await?;
+        write_values(connection, dialect, &rows.iter().collect::<Vec<_>>()).await?;
     }
     if !left {
         sqlx::query("DELETE FROM sessions WHERE session = $1")

@@ -3,30 +3,59 @@
 use super::StoreError;
 use super::batch::{Located, ReceivedBatch, key};
 use super::filter::listed;
-use super::index::{SessionChange, Text, micros};
+use super::index::{SessionChange, micros};
 use super::model::ExchangeSummary;
+use super::packed::Summaries;
 use super::schema::Dialect;
-use super::statement::{ROWS, Statement};
+use super::statement::{Statement, chunks};
 use chaperone_record::Entry;
-use sqlx::{AnyConnection, Row as _};
+use sqlx::AnyConnection;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Writes entries and their words; those of foreign ones are nothing that is looked for.
 pub(super) async fn write_entries(
     connection: &mut AnyConnection,
+    dialect: Dialect,
     batches: &[&ReceivedBatch],
+    is_foreign: &(impl Fn(&ReceivedBatch, &Located) -> bool + Sync),
 ) -> Result<(), StoreError> {
-    let located = |batch| move |(position, located)| (batch, position, located);
-    let rows: Vec<(&&ReceivedBatch, usize, &Located)> =
-        batches.iter().flat_map(|batch| batch.entries.iter().enumerate().map(located(batch))).collect();
-    for rows in rows.chunks(ROWS) {
-        let mut insert = Statement::new(
-            "INSERT INTO entries (recorder, batch, position, type, exchange, start, length) VALUES ",
+    let highest = "SELECT COALESCE(max(id), 0) FROM entries";
+    let mut id: i64 = sqlx::query_scalar(highest).fetch_one(&mut *connection).await?;
+    let mut rows = Vec::new();
+    for batch in batches {
+        for ((position, located), words) in batch.entries.iter().enumerate().zip(&batch.prepared().words) {
+            id += 1;
+            let words = Some(words.as_str()).filter(|words| !words.is_empty() && !is_foreign(batch, located));
+            rows.push((id, *batch, position, located, words));
+        }
+    }
+    // Only SQLite's numbers are given here: it has one writer, and their words are kept apart.
+    let numbered = dialect == Dialect::Sqlite;
+    for rows in chunks(&rows) {
+        let mut insert = Statement::of_many(
+            dialect,
+            match dialect {
+                Dialect::Sqlite => "INSERT INTO entries (recorder, batch, position, type, exchange, start, length, id) VALUES ",
+                Dialect::Postgres => "INSERT INTO entries (recorder, batch, position, type, exchange, start, length, words) VALUES ",
+            },
         );
-        insert.each(rows, |row, (batch, position, located)| {
-            row.text("(").value(batch.recorder.as_str()).text(", ").value(batch.batch).text(", ");
+        insert.each(rows, |row, (id, batch, position, located, words)| {
+            row.text("(").value(batch.recorder.clone()).text(", ").value(batch.batch).text(", ");
             row.value(whole(*position)).text(", ").value(type_name(&located.entry)).text(", ");
-            row.value(located.entry.exchange()).text(", ").value(whole(located.start)).text(", ");
-            row.value(whole(located.length)).text(")");
+            row.value(located.entry.exchange().map(str::to_owned)).text(", ").value(whole(located.start));
+            row.text(", ").value(whole(located.length)).text(", ");
+            match numbered {
+                true => row.value(*id).text(")"),
+                false => row.text("CAST(").value(words.map(str::to_owned)).text(" AS tsvector))"),
+            };
+        });
+        insert.query().execute(&mut *connection).await?;
+    }
+    rows.retain(|(.., words)| numbered && words.is_some());
+    for rows in chunks(&rows) {
+        let mut insert = Statement::of_many(dialect, "INSERT INTO text_words (rowid, words) VALUES ");
+        insert.each(rows, |row, (id, .., words)| {
+            row.text("(").value(*id).text(", ").value(words.map(str::to_owned)).text(")");
         });
         insert.query().execute(&mut *connection).await?;
     }
@@ -51,33 +80,43 @@ pub(super) fn type_name(entry: &Entry) -> &'static str {
 
 pub(super) async fn write_recorders(
     connection: &mut AnyConnection,
+    dialect: Dialect,
     batches: &[&ReceivedBatch],
 ) -> Result<(), StoreError> {
-    let upsert = "INSERT INTO recorders \
-        (recorder, first_batch, last_batch, batches, entries, first_received, last_received, open) \
-        VALUES ($1, $2, $3, 1, $4, $5, $6, $7) ON CONFLICT (recorder) DO UPDATE SET \
-        first_batch = CASE WHEN excluded.first_batch < recorders.first_batch THEN excluded.first_batch ELSE recorders.first_batch END, \
-        last_batch = CASE WHEN excluded.last_batch > recorders.last_batch THEN excluded.last_batch ELSE recorders.last_batch END, \
-        batches = recorders.batches + 1, entries = recorders.entries + excluded.entries, \
-        last_received = CASE WHEN excluded.last_received > recorders.last_received THEN excluded.last_received ELSE recorders.last_received END, \
-        open = COALESCE(recorders.open, excluded.open)";
-    let mut batches = batches.to_vec();
-    batches.sort_by_key(|batch| &batch.recorder);
+    // By name, so that every transaction takes their locks in the same order.
+    let mut recorders: BTreeMap<&str, Vec<&ReceivedBatch>> = BTreeMap::new();
     for batch in batches {
-        let open = batch.entries.iter().find_map(|located| match &located.entry {
-            Entry::Open(open) => serde_json::to_string(open).ok(),
-            _ => None,
+        recorders.entry(&batch.recorder).or_default().push(batch);
+    }
+    let recorders: Vec<_> = recorders.into_iter().collect();
+    for rows in chunks(&recorders) {
+        let mut upsert = Statement::of_many(
+            dialect,
+            "INSERT INTO recorders \
+            (recorder, first_batch, last_batch, batches, entries, first_received, last_received, open) VALUES ",
+        );
+        upsert.each(rows, |row, (recorder, batches)| {
+            let numbers = batches.iter().map(|batch| batch.batch);
+            let entries = batches.iter().map(|batch| batch.entries.len()).sum();
+            let received = batches.iter().map(|batch| micros(batch.received));
+            let open = batches.iter().flat_map(|batch| &batch.entries).find_map(|located| match &located.entry {
+                Entry::Open(open) => serde_json::to_string(open).ok(),
+                _ => None,
+            });
+            row.text("(").value((*recorder).to_owned()).text(", ").value(numbers.clone().min()).text(", ");
+            row.value(numbers.max()).text(", ").value(whole(batches.len())).text(", ").value(whole(entries));
+            row.text(", ").value(received.clone().min()).text(", ").value(received.max()).text(", ");
+            row.value(open).text(")");
         });
-        sqlx::query(upsert)
-            .bind(&batch.recorder)
-            .bind(batch.batch)
-            .bind(batch.batch)
-            .bind(whole(batch.entries.len()))
-            .bind(micros(batch.received))
-            .bind(micros(batch.received))
-            .bind(open)
-            .execute(&mut *connection)
-            .await?;
+        upsert.text(
+            " ON CONFLICT (recorder) DO UPDATE SET \
+            first_batch = CASE WHEN excluded.first_batch < recorders.first_batch THEN excluded.first_batch ELSE recorders.first_batch END, \
+            last_batch = CASE WHEN excluded.last_batch > recorders.last_batch THEN excluded.last_batch ELSE recorders.last_batch END, \
+            batches = recorders.batches + excluded.batches, entries = recorders.entries + excluded.entries, \
+            last_received = CASE WHEN excluded.last_received > recorders.last_received THEN excluded.last_received ELSE recorders.last_received END, \
+            open = COALESCE(recorders.open, excluded.open)",
+        );
+        upsert.query().execute(&mut *connection).await?;
     }
     Ok(())
 }
@@ -109,25 +148,37 @@ pub(super) async fn write_gaps(
 /// Locks owners' unnamed sessions against other replicas.
 pub(super) async fn lock_owners(
     connection: &mut AnyConnection,
+    dialect: Dialect,
     owners: &BTreeSet<String>,
 ) -> Result<(), StoreError> {
-    let upsert = "INSERT INTO session_owners (owner) VALUES ($1) ON CONFLICT (owner) DO UPDATE SET owner = excluded.owner";
-    for owner in owners {
-        sqlx::query(upsert).bind(owner).execute(&mut *connection).await?;
+    let owners: Vec<&String> = owners.iter().collect();
+    for rows in chunks(&owners) {
+        let mut upsert = Statement::of_many(dialect, "INSERT INTO session_owners (owner) VALUES ");
+        upsert.each(rows, |row, owner| {
+            row.text("(").value((*owner).clone()).text(")");
+        });
+        upsert.text(" ON CONFLICT (owner) DO UPDATE SET owner = excluded.owner");
+        upsert.query().execute(&mut *connection).await?;
     }
     Ok(())
 }
 
 /// The insertion of exchanges; what to do about those that are there follows.
-pub(super) fn insert_exchanges(rows: &[&ExchangeSummary]) -> Result<Statement, StoreError> {
-    let mut insert = Statement::new(
+pub(super) fn insert_exchanges(
+    dialect: Dialect,
+    rows: &[&ExchangeSummary],
+) -> Result<Statement, StoreError> {
+    let mut insert = Statement::of_many(
+        dialect,
         "INSERT INTO exchanges (exchange, recorder, session, time, state, username, agent, model, prompt, \
         verb, api_group, resource, namespace, name, status, masked, refused, verified, user_groups, summary) VALUES ",
     );
-    let summaries: Vec<String> = rows
-        .iter()
-        .map(|row| serde_json::to_string(row).map_err(|_| StoreError::Damaged("an exchange's summary")))
-        .collect::<Result<_, _>>()?;
+    let mut packing = Summaries::new();
+    let mut summary = |row: &&ExchangeSummary| {
+        let summary = serde_json::to_vec(row).map_err(|_| StoreError::Damaged("an exchange's summary"))?;
+        Ok::<_, StoreError>(packing.pack(summary))
+    };
+    let summaries: Vec<Vec<u8>> = rows.iter().map(&mut summary).collect::<Result<_, _>>()?;
     insert.each(rows.iter().zip(summaries), |insert, (row, summary)| {
         let head = row.requested.as_ref();
         let attribution = head.map(|head| &head.attribution);
@@ -186,10 +237,11 @@ pub(super) fn insert_exchanges(rows: &[&ExchangeSummary]) -> Result<Statement, S
 
 pub(super) async fn write_exchanges(
     connection: &mut AnyConnection,
+    dialect: Dialect,
     changed: &[&ExchangeSummary],
 ) -> Result<(), StoreError> {
-    for rows in changed.chunks(ROWS) {
-        let mut upsert = insert_exchanges(rows)?;
+    for rows in chunks(changed) {
+        let mut upsert = insert_exchanges(dialect, rows)?;
         upsert.text(
             " ON CONFLICT (exchange) DO UPDATE SET \
             session = excluded.session, time = excluded.time, state = excluded.state, username = excluded.username, \
@@ -205,92 +257,73 @@ pub(super) async fn write_exchanges(
 
 pub(super) async fn write_sessions(
     connection: &mut AnyConnection,
-    sessions: &BTreeMap<String, SessionChange>,
-) -> Result<(), StoreError> {
-    let upsert = "INSERT INTO sessions \
-        (session, derived, started, ended, requests, writes, refused, failed, incomplete, unverified, masked) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (session) DO UPDATE SET \
-        started = CASE WHEN excluded.started < sessions.started THEN excluded.started ELSE sessions.started END, \
-        ended = CASE WHEN excluded.ended > sessions.ended THEN excluded.ended ELSE sessions.ended END, \
-        requests = sessions.requests + excluded.requests, writes = sessions.writes + excluded.writes, \
-        refused = sessions.refused + excluded.refused, failed = sessions.failed + excluded.failed, \
-        incomplete = sessions.incomplete + excluded.incomplete, \
-        unverified = sessions.unverified + excluded.unverified, masked = sessions.masked + excluded.masked";
-    for (session, change) in sessions {
-        let totals = change.totals;
-        sqlx::query(upsert)
-            .bind(session)
-            .bind(&change.derived)
-            .bind(change.started)
-            .bind(change.ended)
-            .bind(totals.requests)
-            .bind(totals.writes)
-            .bind(totals.refused)
-            .bind(totals.failed)
-            .bind(totals.incomplete)
-            .bind(totals.unverified)
-            .bind(totals.masked)
-            .execute(&mut *connection)
-            .await?;
-    }
-    Ok(())
-}
-
-pub(super) async fn write_texts(
-    connection: &mut AnyConnection,
     dialect: Dialect,
-    texts: &[Text<'_>],
+    sessions: BTreeMap<String, SessionChange>,
 ) -> Result<(), StoreError> {
-    let place = |row: &mut Statement, text: &Text<'_>| {
-        row.text("(").value(text.exchange).text(", ").value(text.batch.recorder.as_str());
-        row.text(", ").value(text.batch.batch);
-    };
-    match dialect {
-        Dialect::Sqlite => {
-            for text in texts {
-                let mut insert = Statement::new("INSERT INTO texts (exchange, recorder, batch) VALUES ");
-                place(&mut insert, text);
-                insert.text(") RETURNING id");
-                let id: i64 = insert.query().fetch_one(&mut *connection).await?.try_get(0)?;
-                let insert = "INSERT INTO text_words (rowid, words) VALUES ($1, $2)";
-                sqlx::query(insert).bind(id).bind(&text.words).execute(&mut *connection).await?;
-            }
-        }
-        Dialect::Postgres => {
-            for rows in texts.chunks(ROWS) {
-                let mut insert =
-                    Statement::new("INSERT INTO texts (exchange, recorder, batch, words) VALUES ");
-                insert.each(rows, |row, text| {
-                    place(row, text);
-                    row.text(", CAST(").value(text.words.as_str()).text(" AS tsvector))");
-                });
-                insert.query().execute(&mut *connection).await?;
-            }
-        }
+    let sessions: Vec<_> = sessions.into_iter().collect();
+    for rows in chunks(&sessions) {
+        let mut upsert = Statement::of_many(
+            dialect,
+            "INSERT INTO sessions \
+            (session, derived, started, ended, requests, writes, refused, failed, incomplete, unverified, masked) VALUES ",
+        );
+        upsert.each(rows, |row, (session, change)| {
+            let totals = change.totals;
+            row.text("(").value(session.clone()).text(", ").value(change.derived.clone()).text(", ");
+            let numbers = [
+                change.started,
+                change.ended,
+                totals.requests,
+                totals.writes,
+                totals.refused,
+                totals.failed,
+                totals.incomplete,
+                totals.unverified,
+                totals.masked,
+            ];
+            row.each(numbers, |row, number| {
+                row.value(number);
+            });
+            row.text(")");
+        });
+        upsert.text(
+            " ON CONFLICT (session) DO UPDATE SET \
+            started = CASE WHEN excluded.started < sessions.started THEN excluded.started ELSE sessions.started END, \
+            ended = CASE WHEN excluded.ended > sessions.ended THEN excluded.ended ELSE sessions.ended END, \
+            requests = sessions.requests + excluded.requests, writes = sessions.writes + excluded.writes, \
+            refused = sessions.refused + excluded.refused, failed = sessions.failed + excluded.failed, \
+            incomplete = sessions.incomplete + excluded.incomplete, \
+            unverified = sessions.unverified + excluded.unverified, masked = sessions.masked + excluded.masked",
+        );
+        upsert.query().execute(&mut *connection).await?;
     }
     Ok(())
 }
 
 pub(super) async fn write_values(
     connection: &mut AnyConnection,
+    dialect: Dialect,
     changed: &[&ExchangeSummary],
 ) -> Result<(), StoreError> {
     // By key, so that every transaction takes their locks in the same order.
     let mut values = BTreeMap::new();
     for row in changed {
         let Some(session) = &row.session else { continue };
-        for (kind, value) in row.session_values() {
-            let since = values.entry((session, kind, key(&value).into_owned())).or_insert((i64::MAX, value));
+        for (kind, name, value) in row.session_values() {
+            let first = (i64::MAX, key(name).into_owned(), value);
+            let since = values.entry((session, kind, key(&first.2).into_owned())).or_insert(first);
             since.0 = since.0.min(micros(row.time));
         }
     }
     let values: Vec<_> = values.into_iter().collect();
-    for rows in values.chunks(ROWS) {
-        let mut insert =
-            Statement::new("INSERT INTO session_values (session, kind, key, value, since) VALUES ");
-        insert.each(rows, |row, ((session, kind, key), (since, value))| {
-            row.text("(").value(session.as_str()).text(", ").value(*kind).text(", ").value(key.as_str());
-            row.text(", ").value(value.as_str()).text(", ").value(*since).text(")");
+    for rows in chunks(&values) {
+        let mut insert = Statement::of_many(
+            dialect,
+            "INSERT INTO session_values (session, kind, key, name, value, since) VALUES ",
+        );
+        insert.each(rows, |row, ((session, kind, key), (since, name, value))| {
+            row.text("(").value((*session).clone()).text(", ").value(*kind).text(", ").value(key.clone());
+            row.text(", ").value(name.clone()).text(", ").value(value.clone()).text(", ").value(*since).text(")");
         });
         insert.text(
             " ON CONFLICT (session, kind, key) DO UPDATE SET since = excluded.since \

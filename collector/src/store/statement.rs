@@ -1,25 +1,44 @@
 //! SQL put together from fixed text and bound values: a value can never become text. Every text is what all databases
 //! speak; placeholders are `$1`, `$2`, ….
 
+use super::schema::Dialect;
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, Arguments as _, AssertSqlSafe, Encode, Type};
 use std::fmt::Write as _;
 
-/// Rows in one statement: SQLite takes 32,766 values.
-pub(super) const ROWS: usize = 500;
+/// How many rows go into one statement: few sizes, so that databases read few texts and remember them. SQLite takes
+/// 32,766 values.
+const SIZES: [usize; 4] = [256, 32, 4, 1];
+
+/// Rows as statements take them.
+pub(super) fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = SIZES.into_iter().find(|size| *size <= rows.len())?;
+        let (chunk, rest) = rows.split_at(size);
+        rows = rest;
+        Some(chunk)
+    })
+}
 
 /// A statement that grows.
 pub(super) struct Statement {
     text: String,
     values: AnyArguments,
     count: usize,
+    /// Placeholders have numbers.
+    numbered: bool,
 }
 
 impl Statement {
     /// Begins with a text.
     pub(super) fn new(text: &'static str) -> Self {
-        Self { text: text.to_owned(), values: AnyArguments::default(), count: 0 }
+        Self { text: text.to_owned(), values: AnyArguments::default(), count: 0, numbered: true }
+    }
+
+    /// The same, of thousands of values: SQLite would look for the name of each among those of all others.
+    pub(super) fn of_many(dialect: Dialect, text: &'static str) -> Self {
+        Self { numbered: dialect == Dialect::Postgres, ..Self::new(text) }
     }
 
     /// Goes on with a text.
@@ -31,7 +50,11 @@ impl Statement {
     /// Goes on with a value.
     pub(super) fn value<'v, T: Encode<'v, Any> + Type<Any>>(&mut self, value: T) -> &mut Self {
         self.count += 1;
-        let _ = write!(self.text, "${}", self.count);
+        if self.numbered {
+            let _ = write!(self.text, "${}", self.count);
+        } else {
+            self.text.push('?');
+        }
         // Numbers, text and bytes always go in; a value that did not would be missing, and the statement fail.
         let _ = self.values.add(value);
         self

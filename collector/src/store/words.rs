@@ -115,13 +115,13 @@ impl SearchWord {
         match dialect {
             Dialect::Sqlite => statement
                 .text(
-                    " AND x.exchange IN (SELECT t.exchange FROM texts t WHERE t.id IN \
+                    " AND x.exchange IN (SELECT e.exchange FROM entries e WHERE e.id IN \
                     (SELECT rowid FROM text_words WHERE text_words MATCH ",
                 )
                 .value(format!("\"{}\"{}", self.word, if self.open { "*" } else { "" }))
                 .text(")"),
             Dialect::Postgres => statement
-                .text(" AND x.exchange IN (SELECT t.exchange FROM texts t WHERE t.words @@ CAST(")
+                .text(" AND x.exchange IN (SELECT e.exchange FROM entries e WHERE e.words @@ CAST(")
                 .value(format!("'{}'{}", self.word, if self.open { ":*" } else { "" }))
                 .text(" AS tsquery)"),
         };

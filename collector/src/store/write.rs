@@ -1,9 +1,12 @@
 use super::index;
+use super::packed::unpack;
 use super::schema::{self, Dialect};
+use super::statement::{Statement, chunks};
 use super::{Database, StoreError};
 use crate::store::batch::ReceivedBatch;
 use crate::store::writer::Stored;
-use sqlx::{AnyConnection, Connection as _};
+use sqlx::{AnyConnection, Connection as _, Row as _};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long PostgreSQL may take for a transaction before its connection is given up: a network may swallow answers.
@@ -121,9 +124,10 @@ async fn transact(
     let mut transaction = connection.begin_with(begin(dialect)).await?;
     let mut order: Vec<(usize, &ReceivedBatch)> = batches.iter().enumerate().collect();
     order.sort_by_key(|(_, batch)| (&batch.recorder, batch.batch));
+    let kept = keep(&mut transaction, dialect, &order.iter().map(|(_, batch)| *batch).collect::<Vec<_>>()).await?;
     let mut results = vec![Stored::Known; batches.len()];
-    for (place, batch) in order {
-        let stored = match keep(&mut transaction, batch).await? {
+    for ((place, batch), kept) in order.into_iter().zip(kept) {
+        let stored = match kept {
             Kept::New => Stored::New { foreign: 0 },
             Kept::Taken => known_or_fork(&mut transaction, batch).await?,
             Kept::Pruned => Stored::Known,
@@ -160,43 +164,57 @@ enum Kept {
     Pruned,
 }
 
-/// Keeps the batch's bytes.
-async fn keep(connection: &mut AnyConnection, batch: &ReceivedBatch) -> Result<Kept, StoreError> {
+/// Keeps the batches' bytes; they come in order.
+async fn keep(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+    batches: &[&ReceivedBatch],
+) -> Result<Vec<Kept>, StoreError> {
+    let recorders: BTreeSet<&str> = batches.iter().map(|batch| batch.recorder.as_str()).collect();
+    let mut select = Statement::of_many(dialect, "SELECT recorder, first FROM prunings WHERE recorder IN (");
+    select.each(recorders, |select, recorder| {
+        select.value(recorder.to_owned());
+    });
+    select.text(")");
+    let rows = select.query().fetch_all(&mut *connection).await?;
     // A batch that was pruned was stored before.
-    let pruned = "SELECT count(*) FROM prunings WHERE recorder = $1 AND first > $2";
-    let pruned: i64 = sqlx::query_scalar(pruned)
-        .bind(&batch.recorder)
-        .bind(batch.batch)
-        .fetch_one(&mut *connection)
-        .await?;
-    if pruned > 0 {
-        return Ok(Kept::Pruned);
+    let pruned: BTreeMap<String, i64> =
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, sqlx::Error>>()?;
+    let is_pruned = |batch: &ReceivedBatch| pruned.get(&batch.recorder).is_some_and(|first| batch.batch < *first);
+    // The same number twice in one statement: the second is taken.
+    let mut seen = BTreeSet::new();
+    let new: Vec<_> =
+        batches.iter().filter(|batch| !is_pruned(batch) && seen.insert((&batch.recorder, batch.batch))).collect();
+    let mut put_in = BTreeSet::new();
+    for rows in chunks(&new) {
+        let mut insert = Statement::of_many(
+            dialect,
+            "INSERT INTO batches (recorder, batch, previous, digest, body, signature, kid, received) VALUES ",
+        );
+        insert.each(rows, |row, batch| {
+            row.text("(").value(batch.recorder.clone()).text(", ").value(batch.batch).text(", ");
+            row.value(batch.previous.clone()).text(", ").value(batch.digest.clone()).text(", ");
+            row.value(batch.prepared().body.clone()).text(", ").value(batch.signature.clone()).text(", ");
+            row.value(batch.kid.clone()).text(", ").value(index::micros(batch.received)).text(")");
+        });
+        insert.text(" ON CONFLICT (recorder, batch) DO NOTHING RETURNING recorder, batch");
+        for row in insert.query().fetch_all(&mut *connection).await? {
+            put_in.insert((row.try_get::<String, _>(0)?, row.try_get::<i64, _>(1)?));
+        }
     }
-    let insert = "INSERT INTO batches (recorder, batch, previous, digest, body, signature, kid, received) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (recorder, batch) DO NOTHING";
-    let done = sqlx::query(insert)
-        .bind(&batch.recorder)
-        .bind(batch.batch)
-        .bind(&batch.previous)
-        .bind(&batch.digest)
-        .bind(batch.body.as_slice())
-        .bind(&batch.signature)
-        .bind(&batch.kid)
-        .bind(index::micros(batch.received))
-        .execute(connection)
-        .await?;
-    Ok(if done.rows_affected() == 1 { Kept::New } else { Kept::Taken })
+    let kept = |batch: &&ReceivedBatch| match put_in.take(&(batch.recorder.clone(), batch.batch)) {
+        Some(_) => Kept::New,
+        None if is_pruned(batch) => Kept::Pruned,
+        None => Kept::Taken,
+    };
+    Ok(batches.iter().map(kept).collect())
 }
 
 async fn known_or_fork(connection: &mut AnyConnection, batch: &ReceivedBatch) -> Result<Stored, StoreError> {
-    let same: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM batches WHERE recorder = $1 AND batch = $2 AND body = $3")
-            .bind(&batch.recorder)
-            .bind(batch.batch)
-            .bind(batch.body.as_slice())
-            .fetch_one(&mut *connection)
-            .await?;
-    if same == 1 {
+    let select = "SELECT body FROM batches WHERE recorder = $1 AND batch = $2";
+    let body: Vec<u8> =
+        sqlx::query_scalar(select).bind(&batch.recorder).bind(batch.batch).fetch_one(&mut *connection).await?;
+    if unpack(body) == batch.body {
         return Ok(Stored::Known);
     }
     let insert = "INSERT INTO forks (recorder, batch, digest, body, signature, kid, received) \
@@ -205,7 +223,7 @@ async fn known_or_fork(connection: &mut AnyConnection, batch: &ReceivedBatch) ->
         .bind(&batch.recorder)
         .bind(batch.batch)
         .bind(&batch.digest)
-        .bind(batch.body.as_slice())
+        .bind(batch.prepared().body.as_slice())
         .bind(&batch.signature)
         .bind(&batch.kid)
         .bind(index::micros(batch.received))

@@ -63,6 +63,7 @@ impl WriteQueue {
 
     /// Returns once the batch is durable, or is known not to be.
     pub async fn store(&self, batch: ReceivedBatch) -> Result<Stored, SubmitError> {
+        batch.prepare();
         let (reply, answer) = oneshot::channel();
         self.jobs.try_send(Job::Store(Box::new(batch), reply)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SubmitError::Full,
