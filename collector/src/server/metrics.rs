@@ -8,7 +8,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 /// Why a batch was refused: each is there from the start, so that the first refusal is seen as an increase.
-const REASONS: [&str; 20] = [
+const REASONS: [&str; 21] = [
     "unauthorized",
     "contentEncoding",
     "tooLarge",
@@ -29,6 +29,7 @@ const REASONS: [&str; 20] = [
     "corrupt",
     "unreachable",
     "database",
+    "bodies",
 ];
 
 /// A label for why something was refused.

@@ -9,7 +9,7 @@ mod read;
 
 use crate::evidence::keys::KeySet;
 use crate::store::writer::WriteQueue;
-use crate::store::{Database, Reader, StoreError, Writer};
+use crate::store::{Bodies, Database, Reader, StoreError, Writer};
 use auth::{Configured, Token};
 use axum::Router;
 use axum::http::StatusCode;
@@ -35,6 +35,8 @@ const READS: usize = 32;
 pub struct Config {
     /// Where records are kept.
     pub database: Database,
+    /// Where batches' bytes are kept; none where the database has them.
+    pub bodies: Option<Bodies>,
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
     /// What filters present, beside the tokens in the database.
@@ -116,7 +118,7 @@ impl Server {
     /// Opens the database and listens.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let writer = Writer::open(&config.database).await?;
-        let reader = Reader::open(&config.database).await?;
+        let reader = Reader::open(&config.database).await?.with_bodies(config.bodies.clone());
         let tokens = Reader::open(&config.database).await?;
         if config.ingest_token.is_none() && !tokens.tokens().await?.iter().any(|token| token.posts(now())) {
             return Err(StartError::NoIngestToken);
@@ -126,7 +128,7 @@ impl Server {
         let address = listener.local_addr().map_err(refused)?;
 
         let limits = config.limits;
-        let (queue, writing) = WriteQueue::start(writer, limits.queue_batches);
+        let (queue, writing) = WriteQueue::start(writer, config.bodies, limits.queue_batches);
         let app = Arc::new(App {
             queue,
             reader: reader.clone(),

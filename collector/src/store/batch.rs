@@ -58,6 +58,8 @@ pub struct ReceivedBatch {
     pub kid: Option<String>,
     /// When it came.
     pub received: Timestamp,
+    /// Where `body` is kept, where that is not the database.
+    pub location: Option<String>,
     /// Its entries, in order.
     pub entries: Vec<Located>,
 }
@@ -131,6 +133,7 @@ impl ReceivedBatch {
             signature,
             kid,
             received,
+            location: None,
             entries,
         })
     }

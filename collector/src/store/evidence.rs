@@ -73,22 +73,25 @@ impl Reader {
     pub async fn batch_after(&self, recorder: &str, after: i64) -> Result<Option<Exhibit>, StoreError> {
         let select = "SELECT * FROM batches WHERE recorder = $1 AND batch > $2 ORDER BY batch LIMIT 1";
         let row = sqlx::query(select).bind(recorder).bind(after).fetch_optional(&self.pool).await?;
-        row.as_ref().map(exhibit).transpose()
+        self.exhibit(row.as_ref()).await
     }
 
     /// The last batch of a chain.
     pub async fn last_batch(&self, recorder: &str) -> Result<Option<Exhibit>, StoreError> {
         let select = "SELECT * FROM batches WHERE recorder = $1 ORDER BY batch DESC LIMIT 1";
         let row = sqlx::query(select).bind(recorder).fetch_optional(&self.pool).await?;
-        row.as_ref().map(exhibit).transpose()
+        self.exhibit(row.as_ref()).await
     }
 
     /// Every fork of a chain, in order.
     pub async fn forks(&self, recorder: &str) -> Result<Vec<Exhibit>, StoreError> {
         let select = "SELECT *, '' AS previous FROM forks WHERE recorder = $1 ORDER BY batch, digest";
         let rows = sqlx::query(select).bind(recorder).fetch_all(&self.pool).await?;
-        let fork = |row: &AnyRow| Ok(Exhibit { noted: None, ..exhibit(row)? });
-        rows.iter().map(fork).collect()
+        let mut forks = Vec::with_capacity(rows.len());
+        for row in &rows {
+            forks.extend(self.exhibit(Some(row)).await?.map(|fork| Exhibit { noted: None, ..fork }));
+        }
+        Ok(forks)
     }
 
     /// Whether the index knows each entry of a batch where it stands; else what is wrong.
@@ -116,7 +119,7 @@ impl Reader {
     /// An exchange made again from its entries, of the recorder to which the index says that it belongs, and in the
     /// session where the index has it if that was made up here; none where no batch tells of it.
     pub async fn retold(&self, exchange: &str) -> Result<Option<ExchangeSummary>, StoreError> {
-        let select = "SELECT b.recorder, b.kid, b.received, \
+        let select = "SELECT b.recorder, b.kid, b.received, b.location, b.digest, e.start, e.length, \
             substr(b.body, CAST(e.start + 1 AS INTEGER), CAST(e.length AS INTEGER)) AS entry \
             FROM entries e JOIN batches b ON b.recorder = e.recorder AND b.batch = e.batch \
             JOIN exchanges x ON x.exchange = e.exchange AND x.recorder = e.recorder \
@@ -129,7 +132,7 @@ impl Reader {
                 Timestamp::from_micros(u64::try_from(row.try_get::<i64, _>("received")?).unwrap_or(0));
             let told = told.get_or_insert_with(|| ExchangeSummary::new(exchange, recorder, received));
             let verified = row.try_get::<Option<&str>, _>("kid")?.is_some();
-            if let Some(located) = Located::of(row.try_get("entry")?) {
+            if let Some(located) = Located::of(&self.entry_of(row).await?) {
                 told.merge(&located, verified, received);
             }
         }
@@ -140,6 +143,14 @@ impl Reader {
             told.session = query.fetch_optional(&self.pool).await?.or(told.session.take());
         }
         Ok(told)
+    }
+
+    /// The session that the index has an exchange in.
+    pub async fn session_of_exchange(&self, exchange: &str) -> Result<Option<String>, StoreError> {
+        let select = "SELECT session FROM exchanges WHERE exchange = $1";
+        let session: Option<Option<String>> =
+            sqlx::query_scalar(select).bind(exchange).fetch_optional(&self.pool).await?;
+        Ok(session.flatten())
     }
 
     /// Whether the index has an exchange just so.
@@ -166,18 +177,27 @@ impl Reader {
             WHERE e.exchange IS NOT NULL AND x.exchange IS NULL LIMIT 1";
         Ok(sqlx::query_scalar(select).fetch_optional(&self.pool).await?)
     }
-}
 
-fn exhibit(row: &AnyRow) -> Result<Exhibit, StoreError> {
-    Ok(Exhibit {
-        recorder: row.try_get("recorder")?,
-        batch: row.try_get("batch")?,
-        body: row.try_get("body")?,
-        signature: row.try_get("signature")?,
-        noted: Some(Noted {
-            digest: row.try_get("digest")?,
-            previous: row.try_get("previous")?,
-            kid: row.try_get("kid")?,
-        }),
-    })
+    async fn exhibit(&self, row: Option<&AnyRow>) -> Result<Option<Exhibit>, StoreError> {
+        let Some(row) = row else { return Ok(None) };
+        let (body, lost) = match self.body_of(row).await {
+            Ok(Some(body)) => (body.to_vec(), None),
+            Ok(None) => (row.try_get("body")?, None),
+            // To be told of with everything else.
+            Err(StoreError::Body(error)) if error.is_loss() => (Vec::new(), Some(error.to_string())),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(Exhibit {
+            recorder: row.try_get("recorder")?,
+            batch: row.try_get("batch")?,
+            body,
+            lost,
+            signature: row.try_get("signature")?,
+            noted: Some(Noted {
+                digest: row.try_get("digest")?,
+                previous: row.try_get("previous")?,
+                kid: row.try_get("kid")?,
+            }),
+        }))
+    }
 }

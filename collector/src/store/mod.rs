@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod batch;
+pub mod bodies;
 mod database;
 mod error;
 mod evidence;
@@ -23,6 +24,7 @@ mod words;
 mod write;
 pub mod writer;
 
+pub use bodies::{Bodies, BodiesUrl};
 pub use database::{Database, PostgresUrl, UnknownDatabase};
 pub use error::StoreError;
 pub use read::Reader;

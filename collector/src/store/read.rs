@@ -1,4 +1,5 @@
 use super::batch::key;
+use super::bodies::{Bodies, BodyError};
 use super::database::Reading;
 use super::filter::Filter;
 use super::model::{
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, Row as _};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Connections that read at a time.
 const READERS: u32 = 4;
@@ -22,6 +24,7 @@ const READERS: u32 = 4;
 pub struct Reader {
     pub(super) pool: AnyPool,
     dialect: Dialect,
+    bodies: Option<Bodies>,
 }
 
 impl Reader {
@@ -39,7 +42,30 @@ impl Reader {
     async fn connect(database: &Database, reading: Reading) -> Result<Self, StoreError> {
         let pool = database.pool(READERS, reading)?;
         schema::check(database, &pool).await?;
-        Ok(Self { pool, dialect: database.dialect() })
+        Ok(Self { pool, dialect: database.dialect(), bodies: None })
+    }
+
+    /// Reads what is kept beside the database from there.
+    pub fn with_bodies(self, bodies: Option<Bodies>) -> Self {
+        Self { bodies, ..self }
+    }
+
+    /// The bytes of a batch that a row says are kept elsewhere; none where they are in the database.
+    pub(super) async fn body_of(&self, row: &AnyRow) -> Result<Option<Arc<[u8]>>, StoreError> {
+        let Some(location) = row.try_get::<Option<&str>, _>("location")? else { return Ok(None) };
+        let nowhere = || BodyError::Nowhere(location.to_owned());
+        let bodies = self.bodies.as_ref().ok_or_else(nowhere)?;
+        Ok(Some(bodies.get(location, row.try_get("digest")?).await?))
+    }
+
+    /// An entry, from a row with the place of its batch and its own place in that.
+    pub(super) async fn entry_of(&self, row: &AnyRow) -> Result<Vec<u8>, StoreError> {
+        let Some(body) = self.body_of(row).await? else { return Ok(row.try_get("entry")?) };
+        let number =
+            |column| Ok::<_, StoreError>(usize::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0));
+        let (start, length) = (number("start")?, number("length")?);
+        let entry = body.get(start..start.saturating_add(length));
+        Ok(entry.ok_or(StoreError::Damaged("an entry's place"))?.to_vec())
     }
 
     /// A page of the sessions with an exchange that the filter takes, the newest first; `after` is the `next` of the page
@@ -165,24 +191,22 @@ impl Reader {
             .fetch_optional(&self.pool)
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let select = "SELECT e.recorder, e.batch, e.position, b.kid, substr(b.body, CAST(e.start + 1 AS INTEGER), CAST(e.length AS INTEGER)) AS entry \
+        let select = "SELECT e.recorder, e.batch, e.position, e.start, e.length, b.kid, b.location, b.digest, substr(b.body, CAST(e.start + 1 AS INTEGER), CAST(e.length AS INTEGER)) AS entry \
             FROM entries e JOIN batches b ON b.recorder = e.recorder AND b.batch = e.batch \
             WHERE e.exchange = $1 ORDER BY e.recorder, e.batch, e.position";
         let rows = sqlx::query(select).bind(exchange).fetch_all(&self.pool).await?;
-        let entries = rows.iter().map(|row| {
-            Ok(RecordedEntry {
+        let mut entries = Vec::with_capacity(rows.len());
+        for row in &rows {
+            entries.push(RecordedEntry {
                 recorder: row.try_get("recorder")?,
                 batch: row.try_get("batch")?,
                 position: row.try_get("position")?,
                 kid: row.try_get("kid")?,
-                entry: serde_json::from_slice(row.try_get("entry")?)
+                entry: serde_json::from_slice(&self.entry_of(row).await?)
                     .map_err(|_| StoreError::Damaged("an entry"))?,
-            })
-        });
-        Ok(Some(ExchangeDetail {
-            summary: json(&row, "summary")?,
-            entries: entries.collect::<Result<_, StoreError>>()?,
-        }))
+            });
+        }
+        Ok(Some(ExchangeDetail { summary: json(&row, "summary")?, entries }))
     }
 
     /// Every chain, by name, as it stands at `now`.

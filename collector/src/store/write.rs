@@ -172,44 +172,78 @@ async fn keep(connection: &mut AnyConnection, batch: &ReceivedBatch) -> Result<K
     if pruned > 0 {
         return Ok(Kept::Pruned);
     }
-    let insert = "INSERT INTO batches (recorder, batch, previous, digest, body, signature, kid, received) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (recorder, batch) DO NOTHING";
+    let insert = "INSERT INTO batches (recorder, batch, previous, digest, body, location, signature, kid, received) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (recorder, batch) DO NOTHING";
     let done = sqlx::query(insert)
         .bind(&batch.recorder)
         .bind(batch.batch)
         .bind(&batch.previous)
         .bind(&batch.digest)
-        .bind(batch.body.as_slice())
+        .bind(kept_here(batch))
+        .bind(&batch.location)
         .bind(&batch.signature)
         .bind(&batch.kid)
         .bind(index::micros(batch.received))
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-    Ok(if done.rows_affected() == 1 { Kept::New } else { Kept::Taken })
+    if done.rows_affected() != 1 {
+        return Ok(Kept::Taken);
+    }
+    if is_condemned(connection, batch).await? {
+        let update = "UPDATE batches SET body = $1, location = NULL WHERE recorder = $2 AND batch = $3";
+        let query = sqlx::query(update).bind(batch.body.as_slice()).bind(&batch.recorder).bind(batch.batch);
+        query.execute(connection).await?;
+    }
+    Ok(Kept::New)
 }
 
 async fn known_or_fork(connection: &mut AnyConnection, batch: &ReceivedBatch) -> Result<Stored, StoreError> {
-    let same: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM batches WHERE recorder = $1 AND batch = $2 AND body = $3")
-            .bind(&batch.recorder)
-            .bind(batch.batch)
-            .bind(batch.body.as_slice())
-            .fetch_one(&mut *connection)
-            .await?;
+    // An object's key has the digest of its bytes.
+    let same = "SELECT count(*) FROM batches WHERE recorder = $1 AND batch = $2 AND \
+        (location IS NULL AND body = $3 OR location IS NOT NULL AND digest = $4)";
+    let same: i64 = sqlx::query_scalar(same)
+        .bind(&batch.recorder)
+        .bind(batch.batch)
+        .bind(batch.body.as_slice())
+        .bind(&batch.digest)
+        .fetch_one(&mut *connection)
+        .await?;
     if same == 1 {
         return Ok(Stored::Known);
     }
-    let insert = "INSERT INTO forks (recorder, batch, digest, body, signature, kid, received) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (recorder, batch, digest) DO NOTHING";
+    let insert = "INSERT INTO forks (recorder, batch, digest, body, location, signature, kid, received) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (recorder, batch, digest) DO NOTHING";
     let done = sqlx::query(insert)
         .bind(&batch.recorder)
         .bind(batch.batch)
         .bind(&batch.digest)
-        .bind(batch.body.as_slice())
+        .bind(kept_here(batch))
+        .bind(&batch.location)
         .bind(&batch.signature)
         .bind(&batch.kid)
         .bind(index::micros(batch.received))
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-    Ok(Stored::Fork { new: done.rows_affected() == 1 })
+    let new = done.rows_affected() == 1;
+    if new && is_condemned(connection, batch).await? {
+        let update =
+            "UPDATE forks SET body = $1, location = NULL WHERE recorder = $2 AND batch = $3 AND digest = $4";
+        let query = sqlx::query(update).bind(batch.body.as_slice()).bind(&batch.recorder).bind(batch.batch);
+        query.bind(&batch.digest).execute(connection).await?;
+    }
+    Ok(Stored::Fork { new })
+}
+
+/// The bytes that the database keeps of a batch: none where they are kept elsewhere.
+fn kept_here(batch: &ReceivedBatch) -> &[u8] {
+    if batch.location.is_some() { &[] } else { &batch.body }
+}
+
+/// Whether the object that holds a batch's bytes is to be removed. Asked after its row was inserted, so that whoever writes
+/// down removals sees the row, or is seen here.
+async fn is_condemned(connection: &mut AnyConnection, batch: &ReceivedBatch) -> Result<bool, StoreError> {
+    let Some(location) = &batch.location else { return Ok(false) };
+    let select = "SELECT count(*) FROM removals WHERE location = $1";
+    let condemned: i64 = sqlx::query_scalar(select).bind(location).fetch_one(connection).await?;
+    Ok(condemned > 0)
 }
