@@ -3,6 +3,7 @@
 mod bodies;
 mod config;
 mod evidence;
+mod forward;
 mod keygen;
 mod output;
 mod read;

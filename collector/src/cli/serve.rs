@@ -1,6 +1,7 @@
 //! `serve`: the collector as a service.
 
 use super::bodies::KeepingArguments;
+use super::forward::ForwardArguments;
 use super::{Failure, database, retention};
 use crate::evidence::keys::KeySet;
 use crate::evidence::tombstone::TombstoneKey;
@@ -31,6 +32,8 @@ pub(super) struct Arguments {
     database: Database,
     #[command(flatten)]
     bodies: KeepingArguments,
+    #[command(flatten)]
+    forward: ForwardArguments,
     /// Where to listen. Port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8088")]
     listen: SocketAddr,
@@ -106,6 +109,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = Config {
         database: arguments.database.clone(),
         bodies: bodies.clone(),
+        forward: arguments.forward.destinations()?,
         listen: arguments.listen,
         ingest_token,
         auditor_token,

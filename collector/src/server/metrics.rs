@@ -60,11 +60,16 @@ pub(super) struct Metrics {
     pub(super) waiting: Gauge,
     /// From a whole batch to its answer.
     pub(super) latency: Histogram,
+    /// What is sent to others.
+    pub(super) forward: crate::forward::metrics::Metrics,
 }
 
 impl Metrics {
     pub(super) fn new() -> Self {
-        let mut registry = Registry::with_prefix("chaperone_collector");
+        let mut root = Registry::with_prefix("chaperone");
+        let forward = crate::forward::metrics::Metrics::default();
+        forward.register(root.sub_registry_with_prefix("forward"));
+        let registry = root.sub_registry_with_prefix("collector");
         let metrics = Self {
             batches: Counter::default(),
             bytes: Counter::default(),
@@ -75,6 +80,7 @@ impl Metrics {
             forks: Counter::default(),
             waiting: Gauge::default(),
             latency: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
+            forward,
             registry: Registry::default(),
         };
         for reason in REASONS {
@@ -92,7 +98,7 @@ impl Metrics {
         registry.register("batches_waiting", "Batches waiting to be written", metrics.waiting.clone());
         let help = "From a whole batch to its answer";
         registry.register_with_unit("ingest", help, Unit::Seconds, metrics.latency.clone());
-        Self { registry, ..metrics }
+        Self { registry: root, ..metrics }
     }
 
     /// The text that Prometheus reads (OpenMetrics 1.0).

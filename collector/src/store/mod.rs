@@ -12,6 +12,7 @@ mod database;
 mod error;
 mod evidence;
 pub mod filter;
+pub mod forwarding;
 mod index;
 pub mod merge;
 pub mod model;

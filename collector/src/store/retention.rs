@@ -197,12 +197,16 @@ async fn forget_exchanges(
     gone: &[ExchangeSummary],
 ) -> Result<(), StoreError> {
     for rows in gone.chunks(ROWS) {
-        let mut delete = Statement::new("DELETE FROM exchanges WHERE exchange IN (");
-        delete.each(rows, |delete, row| {
-            delete.value(row.exchange.as_str());
-        });
-        delete.text(")");
-        delete.query().execute(&mut *connection).await?;
+        for table in
+            ["DELETE FROM exchanges WHERE exchange IN (", "DELETE FROM forward_waiting WHERE exchange IN ("]
+        {
+            let mut delete = Statement::new(table);
+            delete.each(rows, |delete, row| {
+                delete.value(row.exchange.as_str());
+            });
+            delete.text(")");
+            delete.query().execute(&mut *connection).await?;
+        }
     }
     let mut sessions: BTreeMap<&str, Totals> = BTreeMap::new();
     for row in gone.iter().filter(|row| row.is_placed()) {

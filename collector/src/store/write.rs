@@ -1,3 +1,4 @@
+use super::forwarding::note_arrivals;
 use super::index;
 use super::schema::{self, Dialect};
 use super::{Database, StoreError};
@@ -138,6 +139,7 @@ async fn transact(
     for (stored, foreign) in stored.into_iter().zip(foreign) {
         *stored = Stored::New { foreign };
     }
+    note_arrivals(&mut transaction, &new).await?;
     transaction.commit().await?;
     Ok(results)
 }

@@ -73,7 +73,10 @@ impl Shelf {
             Self::Folder => {
                 let path = place.path("bodies/here").join(recorder).join(object);
                 match bytes {
-                    Some(bytes) => fs::write(path, bytes).unwrap(),
+                    Some(bytes) => {
+                        fs::create_dir_all(path.parent().unwrap()).unwrap();
+                        fs::write(path, bytes).unwrap();
+                    }
                     None => fs::remove_file(path).unwrap(),
                 }
             }
