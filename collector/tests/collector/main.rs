@@ -6,6 +6,7 @@ mod durability;
 mod evidence;
 mod exports;
 mod formats;
+mod forwarding;
 mod ingest;
 mod mutations;
 mod postgres;
