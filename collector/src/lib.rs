@@ -4,6 +4,7 @@
 //! - [`store`] is where they are kept: the batches exactly as they came, and an index over their entries.
 //! - [`evidence`] checks signatures and chains, so that nobody has to take the store's word.
 //! - [`export`] writes exchanges in the formats of others.
+//! - [`forward`] sends them to others as they come.
 //! - [`reconcile`] compares the records with the API server's audit log.
 //! - [`present`] turns records, which are untrusted, into text that is safe on a terminal.
 //! - [`cli`] is the command line around all of it.
@@ -11,6 +12,7 @@
 pub mod cli;
 pub mod evidence;
 pub mod export;
+pub mod forward;
 pub mod present;
 pub mod reconcile;
 pub mod server;

@@ -2,7 +2,7 @@
 """Verifies an export of Chaperone's records. Written from docs/evidence.md alone, to prove that page; it shares nothing
 with the `chaperone` program.
 
-    verify.py EXPORT --public-key KEYS.json [--public-key …] [--checkpoint CHECKPOINT.json]
+    verify.py EXPORT --public-key KEYS.json [--public-key …] [--tombstone-public-key KEYS.json …] [--checkpoint CHECKPOINT.json]
 
 Prints what is wrong, one JSON object a line. Exit status: 0 nothing, 1 something, 2 it could not be checked.
 Needs Python 3.9 and `cryptography`."""
@@ -53,8 +53,8 @@ def signed(keys, header, body):
 
 
 class Audit:
-    def __init__(self, keys, manifest, heads):
-        self.keys, self.heads, self.problems, self.batches = keys, heads, [], 0
+    def __init__(self, keys, tombstone_keys, manifest, heads):
+        self.keys, self.tombstone_keys, self.heads, self.problems, self.batches = keys, tombstone_keys, heads, [], 0
         self.scope, self.waiting, self.chain = manifest["scope"], list(manifest["chains"]), None
         self.unseen = set(self.scope.get("exchanges", []))
 
@@ -74,6 +74,25 @@ class Audit:
             self.chain["next"] = 0 if self.scope["kind"] == "everything" else self.chain["first"]
             self.chain["previous"] = "0" * 64 if self.chain["next"] == 0 else None
         return True
+
+    def tombstone(self, line, body):
+        recorder, chain = line["recorder"], self.chain
+        try:
+            stone = strict_json(body)
+            holds = signed(self.tombstone_keys, line["signature"], body) and stone["recorder"] == recorder
+            holds = holds and stone["format"] == "chaperone-tombstone/1" and type(stone["first"]) is int and stone["first"] > 0
+        except (ValueError, KeyError, TypeError):
+            holds = False
+        if not holds:
+            if self.tombstone_keys or self.scope["kind"] == "everything":
+                self.problem("tombstone", recorder)
+            return
+        last = stone["first"] - 1
+        if stone["first"] >= chain["next"]:
+            chain.update(next=stone["first"], previous=stone["previous"], seen=(last, stone["previous"]))
+        head = self.heads.get(recorder)
+        if head and head["batch"] == last and head["digest"] != stone["previous"]:
+            self.problem("rewritten", recorder, last)
 
     def batch(self, line, body):
         recorder, number, chain, digest = line["recorder"], line["batch"], self.chain, hashlib.sha256(body).hexdigest()
@@ -108,7 +127,7 @@ class Audit:
             self.problem("truncated", recorder, number)
         if reached < last:
             self.problem("truncated", recorder, number)
-        elif reached > last or digest != self.chain["digest"]:
+        elif reached > last or self.chain.get("digest", digest) != digest:
             self.problem("rewritten", recorder, number)
         self.chain = None
 
@@ -124,6 +143,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("export")
     parser.add_argument("--public-key", action="append", required=True)
+    parser.add_argument("--tombstone-public-key", action="append", default=[])
     parser.add_argument("--checkpoint")
     arguments = parser.parse_args()
     keys, heads = read_keys(arguments.public_key), {}
@@ -136,7 +156,7 @@ def main():
         if manifest["scope"]["kind"] != "everything":
             raise ValueError("a checkpoint can only be held against an export of everything")
         heads = {head["recorder"]: head for head in strict_json(open(arguments.checkpoint, "rb").read())["heads"]}
-    audit = Audit(keys, manifest, heads)
+    audit = Audit(keys, read_keys(arguments.tombstone_public_key), manifest, heads)
     digest.update(first)
     for text in lines:
         try:
@@ -148,6 +168,11 @@ def main():
                 ended = True
                 if line != {"sha256": digest.hexdigest()} or not text.endswith(b"\n"):
                     raise ValueError("the file was changed")
+            elif kind == "tombstone" and set(line) == {"recorder", "signature", "body"}:
+                body = base64.b64decode(line["body"], validate=True)
+                if audit.chain and audit.chain["recorder"] == line["recorder"] or not audit.go_to(line["recorder"]):
+                    raise ValueError("a tombstone stands before the batches of its chain")
+                audit.tombstone(line, body)
             elif kind in ("batch", "fork") and set(line) - {"signature"} == ENTRY and type(line["batch"]) is int:
                 body = base64.b64decode(line["body"], validate=True)
                 if base64.b64encode(body).decode() != line["body"] or not audit.go_to(line["recorder"]):

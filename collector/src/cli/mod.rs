@@ -1,7 +1,9 @@
 //! The command line.
 
+mod bodies;
 mod config;
 mod evidence;
+mod forward;
 mod keygen;
 mod output;
 mod read;
@@ -109,6 +111,8 @@ struct Source {
     /// The collector's database: a file, sqlite://FILE or postgres://USER@HOST/NAME. It may be in use by running collectors.
     #[arg(long, short, env = "CHAPERONE_DATABASE", hide_env_values = true, default_value = "chaperone.db", value_parser = database)]
     database: Database,
+    #[command(flatten)]
+    bodies: bodies::BodiesArguments,
 }
 
 /// How a command prints.

@@ -80,12 +80,12 @@ pub(super) struct RecordersArguments {
 }
 
 pub(super) async fn open(source: &Source) -> Result<Reader, Failure> {
-    Ok(Reader::open(&source.database).await?)
+    Ok(Reader::open(&source.database).await?.with_bodies(source.bodies.open()?))
 }
 
 /// The database at one moment.
 pub(super) async fn snapshot(source: &Source) -> Result<Reader, Failure> {
-    Ok(Reader::snapshot(&source.database).await?)
+    Ok(Reader::snapshot(&source.database).await?.with_bodies(source.bodies.open()?))
 }
 
 pub(super) async fn sessions(arguments: SessionsArguments) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use crate::present::counted;
 use crate::server::now;
 use crate::store::filter::span;
 use crate::store::retention::Pruned;
-use crate::store::{Database, Reader, StoreError, Writer};
+use crate::store::{Bodies, Database, Reader, StoreError, Writer};
 use chaperone_record::Timestamp;
 use clap::Args;
 use std::fs;
@@ -45,7 +45,8 @@ pub(super) async fn prune(arguments: PruneArguments) -> Result<(), Failure> {
     let key = key.as_ref().filter(|_| !arguments.dry_run);
     // Refuses a database that is not there, or not up to date.
     read::open(&arguments.source).await?.close().await;
-    let pruned = prune_all(&arguments.source.database, arguments.older_than, key).await?;
+    let bodies = arguments.source.bodies.open()?;
+    let pruned = prune_all(&arguments.source.database, bodies.as_ref(), arguments.older_than, key).await?;
     let batches =
         if pruned.batches == 1 { "1 batch".to_owned() } else { format!("{} batches", pruned.batches) };
     let word = if key.is_some() { "Pruned" } else { "Would prune" };
@@ -53,9 +54,10 @@ pub(super) async fn prune(arguments: PruneArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prunes every chain; without a key it only tells.
+/// Prunes every chain, and removes objects that nothing names since; without a key it only tells.
 pub(super) async fn prune_all(
     database: &Database,
+    bodies: Option<&Bodies>,
     older_than: Duration,
     key: Option<&TombstoneKey>,
 ) -> Result<Pruned, StoreError> {
@@ -73,6 +75,9 @@ pub(super) async fn prune_all(
                 break;
             }
         }
+    }
+    if let (Some(bodies), Some(_)) = (bodies, key) {
+        all.objects = writer.remove_objects(bodies, before, now()).await?;
     }
     reader.close().await;
     writer.close().await;

@@ -1,13 +1,15 @@
 //! `serve`: the collector as a service.
 
+use super::bodies::KeepingArguments;
+use super::forward::ForwardArguments;
 use super::{Failure, database, retention};
 use crate::evidence::keys::KeySet;
 use crate::evidence::tombstone::TombstoneKey;
 use crate::server::auth::Token;
 use crate::server::{Config, Limits, Server};
-use crate::store::Database;
 use crate::store::filter::span;
 use crate::store::retention::Pruned;
+use crate::store::{Bodies, Database};
 use clap::{Args, ValueEnum};
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -28,6 +30,10 @@ pub(super) struct Arguments {
     /// collectors may share.
     #[arg(long, short, env = "CHAPERONE_DATABASE", hide_env_values = true, default_value = "chaperone.db", value_parser = database)]
     database: Database,
+    #[command(flatten)]
+    bodies: KeepingArguments,
+    #[command(flatten)]
+    forward: ForwardArguments,
     /// Where to listen. Port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8088")]
     listen: SocketAddr,
@@ -97,10 +103,13 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         tracing::info!(kid, "Batches must be signed.");
     }
     let tombstone_key = arguments.tombstone_key.as_deref().map(retention::tombstone_key).transpose()?;
+    let bodies = arguments.bodies.create()?;
     // Before anything is served, so that no signal is missed.
     let mut signals = Signals::new()?;
     let config = Config {
         database: arguments.database.clone(),
+        bodies: bodies.clone(),
+        forward: arguments.forward.destinations()?,
         listen: arguments.listen,
         ingest_token,
         auditor_token,
@@ -115,7 +124,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     tracing::info!(%address, "Listening.");
     let pruning = arguments.retain.zip(tombstone_key);
-    let pruning = pruning.map(|(age, key)| tokio::spawn(prune_hourly(arguments.database, age, key)));
+    let pruning = pruning.map(|(age, key)| tokio::spawn(prune_hourly(arguments.database, bodies, age, key)));
     let name = signals.next().await;
     if let Some(pruning) = pruning {
         // A transaction that is cut short is rolled back.
@@ -131,13 +140,15 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn prune_hourly(database: Database, age: Duration, key: TombstoneKey) {
+async fn prune_hourly(database: Database, bodies: Option<Bodies>, age: Duration, key: TombstoneKey) {
     let mut hours = tokio::time::interval(Duration::from_secs(3600));
     loop {
         hours.tick().await;
-        match retention::prune_all(&database, age, Some(&key)).await {
-            Ok(Pruned { batches: 0, .. }) => {}
-            Ok(Pruned { batches, exchanges }) => tracing::info!(batches, exchanges, "Pruned."),
+        match retention::prune_all(&database, bodies.as_ref(), age, Some(&key)).await {
+            Ok(Pruned { batches: 0, objects: 0, .. }) => {}
+            Ok(Pruned { batches, exchanges, objects }) => {
+                tracing::info!(batches, exchanges, objects, "Pruned.");
+            }
             Err(error) => tracing::error!(%error, "Could not prune."),
         }
     }

@@ -58,7 +58,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let (manifest, report) = match &arguments.export {
         Some(path) => {
             let file = File::open(path).map_err(|source| Failure::File { path: path.clone(), source })?;
-            let verified = bundle::verify(BufReader::new(file), &keys, checkpoint.as_ref());
+            let verified = bundle::verify(BufReader::new(file), &keys, &tombstone_keys, checkpoint.as_ref());
             let (manifest, report) =
                 verified.map_err(|source| Failure::Bundle { path: path.clone(), source })?;
             (Some(manifest), report)

@@ -5,7 +5,7 @@ use super::keys::KeySet;
 use super::report::{Code, Finding, Report};
 use super::scope::{Scope, Stretch};
 use super::tally::Tally;
-use super::tombstone::Tombstone;
+use super::tombstone::{Signed, Tombstone};
 use super::{sha256_hex, signature};
 use crate::store::batch::{Place, ReceivedBatch};
 use chaperone_record::{Entry, FIRST_PREVIOUS, Timestamp};
@@ -20,6 +20,8 @@ pub struct Exhibit {
     pub batch: i64,
     /// The bytes.
     pub body: Vec<u8>,
+    /// Why the bytes are not here, where they were kept beside the database and are lost.
+    pub lost: Option<String>,
     /// The signature header.
     pub signature: Option<String>,
     /// What a database noted about it on arrival; none in an export.
@@ -91,13 +93,32 @@ impl<'a> Audit<'a> {
         });
     }
 
-    /// Says of the chain that was begun that its batches below the tombstone's were pruned.
-    pub(super) fn pruned(&mut self, tombstone: &Tombstone) {
+    /// Explains by its tombstone what was pruned of the chain that was begun. Where batches must be signed, so must it be.
+    pub(super) fn explain(&mut self, recorder: &str, signed: &Signed, keys: &KeySet) {
+        let opened = match keys.is_empty() && !self.keys.is_empty() {
+            true => Err("no --tombstone-public-key was given to check its tombstone with"),
+            false => signed.open(recorder, keys),
+        };
+        match opened {
+            Ok(tombstone) => self.pruned(&tombstone),
+            // A part of a chain that begins later stands without it.
+            Err(_) if keys.is_empty() && !self.scope.is_everything() => {}
+            Err(why) => {
+                let message = format!("something of the chain is said to be pruned, but {why}");
+                self.report.problem((Some(recorder), None), Code::Tombstone, message);
+            }
+        }
+    }
+
+    fn pruned(&mut self, tombstone: &Tombstone) {
         let Some(chain) = &mut self.chain else { return };
         let last = tombstone.first.saturating_sub(1);
-        chain.next = tombstone.first;
-        chain.previous = Some(tombstone.previous.clone());
-        chain.last = Some((last, tombstone.previous.clone()));
+        // A part of the chain may begin later.
+        if tombstone.first >= chain.next {
+            chain.next = tombstone.first;
+            chain.previous = Some(tombstone.previous.clone());
+            chain.last = Some((last, tombstone.previous.clone()));
+        }
         let recorder = chain.stretch.recorder.as_str();
         if let Some(head) = self.heads.get(recorder)
             && head.batch == last
@@ -120,6 +141,11 @@ impl<'a> Audit<'a> {
         };
         if exhibit.batch < chain.next || exhibit.recorder != chain.stretch.recorder {
             self.report.problem(at(exhibit), Code::Order, "the batch comes again, or out of order");
+        } else if let Some(lost) = &exhibit.lost {
+            self.report.problem(at(exhibit), Code::Body, format!("its bytes are lost: {lost}"));
+            chain.next = exhibit.batch.saturating_add(1);
+            chain.last = exhibit.noted.as_ref().map(|noted| (exhibit.batch, noted.digest.clone()));
+            chain.previous = None;
         } else {
             self.check(&mut chain, exhibit);
         }
@@ -128,6 +154,10 @@ impl<'a> Audit<'a> {
 
     /// Other bytes that came under a number that was taken.
     pub fn fork(&mut self, exhibit: &Exhibit) {
+        if let Some(lost) = &exhibit.lost {
+            let message = format!("other bytes came under the same number, and they are lost: {lost}");
+            return self.report.problem(at(exhibit), Code::Fork, message);
+        }
         let digest = sha256_hex(&exhibit.body);
         let signed = match signature::verify(self.keys, exhibit.signature.as_deref(), &exhibit.body) {
             _ if self.keys.is_empty() => "their signature was not checked",

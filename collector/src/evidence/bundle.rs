@@ -1,13 +1,14 @@
 //! Exports: a part of the records in one file that verifies offline. `docs/evidence.md` describes the format.
 //!
-//! JSON Lines: a manifest, then each chain's batches in order and the forks of that chain, then a line with the digest
-//! of everything before it. Nothing of the file is believed but the batches: their signatures carry all the proof.
+//! JSON Lines: a manifest, then each chain's tombstone, batches in order and forks, then a line with the digest of
+//! everything before it. Nothing of the file is believed but batches and tombstones: their signatures carry all the proof.
 
 use super::audit::{Audit, Exhibit};
 use super::checkpoint::Checkpoint;
 use super::keys::KeySet;
 use super::report::{Code, Report};
 use super::scope::{Scope, Stretch};
+use super::tombstone::Signed;
 use super::{database, hex};
 use crate::present::sanitize::escape;
 use crate::store::Reader;
@@ -46,6 +47,16 @@ pub enum ExportError {
     /// The file.
     #[error(transparent)]
     Write(#[from] io::Error),
+    /// A batch's bytes are lost.
+    #[error("batch {batch} of recorder {recorder} cannot be exported: {lost}")]
+    Lost {
+        /// Whose batch.
+        recorder: String,
+        /// Which.
+        batch: i64,
+        /// Why.
+        lost: String,
+    },
 }
 
 /// The one format there is.
@@ -72,6 +83,7 @@ pub struct Manifest {
 #[serde(tag = "type", rename_all = "camelCase")]
 enum Line {
     Manifest(Manifest),
+    Tombstone(Pruned),
     Batch(Kept),
     Fork(Kept),
     End(End),
@@ -84,6 +96,15 @@ struct Kept {
     batch: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     signature: Option<String>,
+    body: String,
+}
+
+/// What was pruned of a chain: a tombstone's bytes as they were signed.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pruned {
+    recorder: String,
+    signature: String,
     body: String,
 }
 
@@ -110,6 +131,10 @@ pub async fn export(
     out.line(&Line::Manifest(manifest.clone()))?;
     let mut batches = 0;
     for stretch in &manifest.chains {
+        if let Some(Signed { text, signature }) = reader.tombstone(&stretch.recorder).await? {
+            let (recorder, body) = (stretch.recorder.clone(), STANDARD.encode(text));
+            out.line(&Line::Tombstone(Pruned { recorder, signature, body }))?;
+        }
         let mut after = stretch.first - 1;
         while let Some(exhibit) = reader.batch_after(&stretch.recorder, after).await? {
             // What came since the manifest was written belongs to the next export.
@@ -117,11 +142,13 @@ pub async fn export(
                 break;
             }
             after = exhibit.batch;
+            whole(&exhibit)?;
             batches += 1;
             out.line(&Line::Batch(Kept::of(exhibit)))?;
         }
         let range = (stretch.first, stretch.last);
         for fork in database::forks(reader, &stretch.recorder, &manifest.scope, range).await? {
+            whole(&fork)?;
             out.line(&Line::Fork(Kept::of(fork)))?;
         }
     }
@@ -131,10 +158,17 @@ pub async fn export(
     Ok((manifest, batches))
 }
 
+/// Refuses a batch without its bytes: an export that leaves it out would be no better.
+fn whole(exhibit: &Exhibit) -> Result<(), ExportError> {
+    let Some(lost) = exhibit.lost.clone() else { return Ok(()) };
+    Err(ExportError::Lost { recorder: exhibit.recorder.clone(), batch: exhibit.batch, lost })
+}
+
 /// Checks an export with nothing but public keys.
 pub fn verify(
     mut input: impl BufRead,
     keys: &KeySet,
+    tombstone_keys: &KeySet,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<(Manifest, Report), BundleError> {
     let mut text = Vec::new();
@@ -157,6 +191,7 @@ pub fn verify(
         }
         let wrong = match serde_json::from_slice(&text) {
             _ if ended => Some("something follows the end"),
+            Ok(Line::Tombstone(pruned)) => pruned.present(&mut chains, &mut audit, tombstone_keys).err(),
             Ok(Line::Batch(kept)) => kept.present(&mut chains, &mut audit, Audit::batch).err(),
             Ok(Line::Fork(kept)) => kept.present(&mut chains, &mut audit, Audit::fork).err(),
             Ok(Line::End(end)) => {
@@ -213,6 +248,26 @@ impl Chains<'_> {
     }
 }
 
+impl Pruned {
+    fn present(
+        self,
+        chains: &mut Chains<'_>,
+        audit: &mut Audit<'_>,
+        keys: &KeySet,
+    ) -> Result<(), &'static str> {
+        let body = STANDARD.decode(&self.body).ok().and_then(|body| String::from_utf8(body).ok());
+        let text = body.ok_or("its body is not text in base64")?;
+        if chains.current() == Some(&self.recorder) {
+            return Err("a tombstone comes before the batches of its chain, and once");
+        }
+        if !chains.advance(audit, &self.recorder) {
+            return Err("it belongs to no chain of the manifest that can follow here");
+        }
+        audit.explain(&self.recorder, &Signed { text, signature: self.signature }, keys);
+        Ok(())
+    }
+}
+
 impl Kept {
     fn of(exhibit: Exhibit) -> Self {
         let body = STANDARD.encode(&exhibit.body);
@@ -230,7 +285,7 @@ impl Kept {
             return Err("it belongs to no chain of the manifest that can follow here");
         }
         let Self { recorder, batch, signature, .. } = self;
-        take(audit, &Exhibit { recorder, batch, body, signature, noted: None });
+        take(audit, &Exhibit { recorder, batch, body, lost: None, signature, noted: None });
         Ok(())
     }
 }

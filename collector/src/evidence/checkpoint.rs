@@ -50,6 +50,9 @@ impl Checkpoint {
         for recorder in reader.chains().await? {
             // A chain of which nothing is left has no head; verification says so.
             let Some(last) = reader.last_batch(&recorder).await? else { continue };
+            if let Some(lost) = last.lost {
+                return Err(StoreError::Lost(lost));
+            }
             heads.push(Head {
                 recorder,
                 batch: last.batch,

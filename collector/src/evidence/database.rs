@@ -24,21 +24,8 @@ pub async fn verify(
     let mut audit = Audit::new(keys, scope, checkpoint);
     for stretch in reader.stretches(scope).await? {
         audit.begin(&stretch);
-        if scope.is_everything()
-            && let Some(signed) = reader.tombstone(&stretch.recorder).await?
-        {
-            let named = tombstone_keys.is_empty() && !keys.is_empty();
-            let opened = match named {
-                true => Err("no --tombstone-public-key was given to check its tombstone with"),
-                false => signed.open(&stretch.recorder, tombstone_keys),
-            };
-            match opened {
-                Ok(tombstone) => audit.pruned(&tombstone),
-                Err(why) => {
-                    let message = format!("something of the chain is said to be pruned, but {why}");
-                    audit.problem(Some(&stretch.recorder), None, Code::Tombstone, message);
-                }
-            }
+        if let Some(signed) = reader.tombstone(&stretch.recorder).await? {
+            audit.explain(&stretch.recorder, &signed, tombstone_keys);
         }
         let mut after = if scope.is_everything() { -1 } else { stretch.first - 1 };
         while let Some(exhibit) = reader.batch_after(&stretch.recorder, after).await? {
@@ -47,7 +34,9 @@ pub async fn verify(
             }
             after = exhibit.batch;
             audit.batch(&exhibit);
-            if let Some(wrong) = reader.misindexed(&exhibit).await? {
+            if exhibit.lost.is_none()
+                && let Some(wrong) = reader.misindexed(&exhibit).await?
+            {
                 audit.problem(Some(&exhibit.recorder), Some(exhibit.batch), Code::Index, wrong);
             }
         }
@@ -125,7 +114,16 @@ async fn check_exchange(
     sessions: &mut BTreeMap<String, Told>,
     audit: &mut Audit<'_>,
 ) -> Result<(), StoreError> {
-    let Some(told) = reader.retold(exchange).await? else {
+    let told = match reader.retold(exchange).await {
+        // Which batch it is, is told already. Of its session nothing more can be said.
+        Err(StoreError::Body(error)) if error.is_loss() => {
+            let session = reader.session_of_exchange(exchange).await?;
+            session.into_iter().for_each(|session| sessions.entry(session).or_default().lossy = true);
+            return Ok(());
+        }
+        told => told?,
+    };
+    let Some(told) = told else {
         let message = format!("the index tells of exchange {exchange}, but no batch does");
         audit.problem(None, None, Code::Index, message);
         return Ok(());
@@ -143,6 +141,8 @@ async fn check_exchange(
 /// What the exchanges of a session come to.
 #[derive(Default)]
 struct Told {
+    /// Bytes of an exchange are lost.
+    lossy: bool,
     totals: Totals,
     values: BTreeSet<(&'static str, String)>,
 }
@@ -154,6 +154,9 @@ impl Told {
     }
 
     fn is(&self, indexed: &SessionSummary) -> bool {
+        if self.lossy {
+            return true;
+        }
         let count = |kind| self.values.iter().filter(|(of, _)| *of == kind).count();
         let told = |kind: &'static str, value: Option<String>| {
             value.is_some_and(|value| self.values.contains(&(kind, value)))

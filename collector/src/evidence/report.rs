@@ -65,6 +65,8 @@ pub enum Code {
     Order,
     /// Bytes that are not a batch.
     Shape,
+    /// Bytes that were kept beside the database, and are gone or others.
+    Body,
     /// A signature that does not hold.
     Signature,
     /// A database's note about a batch that is no longer true of it.

@@ -2,7 +2,7 @@
 //! proves it is the bundle of [`crate::evidence::bundle`].
 
 mod bodies;
-mod cloudevents;
+pub(crate) mod cloudevents;
 mod har;
 mod ocsf;
 

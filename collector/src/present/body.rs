@@ -108,8 +108,9 @@ fn raw(out: &mut Vec<String>, data: &[u8]) {
     }
 }
 
-/// A path in the one form that is compared: `$.items[*].data['tls.crt']` as `.items[*].data.tls.crt`.
+/// A path in the one form that is compared: `$.items[*].data['tls.crt'] (jwt)` as `.items[*].data.tls.crt`.
 fn normal(path: &str) -> String {
+    let path = without_pattern(path);
     let (mut out, mut rest) = (String::new(), path.strip_prefix('$').unwrap_or(path));
     while let Some(at) = rest.find('[') {
         let (before, bracket) = rest.split_at(at);
@@ -131,6 +132,12 @@ fn normal(path: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// A masked path without the name of the pattern that was found there.
+fn without_pattern(path: &str) -> &str {
+    let pattern = path.strip_suffix(')').and_then(|path| path.rsplit_once(" ("));
+    pattern.filter(|(_, name)| !name.contains(['\'', '"', ']'])).map_or(path, |(path, _)| path)
 }
 
 /// Prints JSON with two-space indents, and marks what stands at a masked path.
@@ -204,6 +211,21 @@ mod tests {
         let list =
             printed(json!({"items": [secret, {"data": {"other": "x"}}]}), &["$.items[*].data.password"]);
         assert_eq!(list.matches(MARK).count(), 1, "{list}");
+    }
+
+    #[test]
+    fn what_a_pattern_found_is_marked_too() {
+        let pod = json!({"spec": {"args": ["--token=[masked]", "-v"]}, "a (b)": "x"});
+        let marked = printed(pod, &["$.spec.args[*] (github-token)", "$['a (b)']"]);
+        assert_eq!(marked.matches(MARK).count(), 3, "{marked}");
+        for (path, plain) in [
+            ("$.data.key (pem-private-key)", "$.data.key"),
+            ("$['a (b)']", "$['a (b)']"),
+            ("$['a (b)'] (jwt)", "$['a (b)']"),
+            ("$.data.key", "$.data.key"),
+        ] {
+            assert_eq!(without_pattern(path), plain);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::App;
 use super::problem::Problem;
+use crate::store::writer::BODIES;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -23,7 +24,10 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, 
         Ok(Err(reason)) => reason,
         Err(_) => "timeout",
     };
-    let detail = format!("the database cannot be written: {reason}");
+    let detail = match reason {
+        BODIES => "batches' bytes cannot be kept (--bodies); the log says why".to_owned(),
+        reason => format!("the database cannot be written: {reason}"),
+    };
     Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail))
 }
 

@@ -8,7 +8,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 /// Why a batch was refused: each is there from the start, so that the first refusal is seen as an increase.
-const REASONS: [&str; 20] = [
+const REASONS: [&str; 21] = [
     "unauthorized",
     "contentEncoding",
     "tooLarge",
@@ -29,6 +29,7 @@ const REASONS: [&str; 20] = [
     "corrupt",
     "unreachable",
     "database",
+    "bodies",
 ];
 
 /// A label for why something was refused.
@@ -59,11 +60,16 @@ pub(super) struct Metrics {
     pub(super) waiting: Gauge,
     /// From a whole batch to its answer.
     pub(super) latency: Histogram,
+    /// What is sent to others.
+    pub(super) forward: crate::forward::metrics::Metrics,
 }
 
 impl Metrics {
     pub(super) fn new() -> Self {
-        let mut registry = Registry::with_prefix("chaperone_collector");
+        let mut root = Registry::with_prefix("chaperone");
+        let forward = crate::forward::metrics::Metrics::default();
+        forward.register(root.sub_registry_with_prefix("forward"));
+        let registry = root.sub_registry_with_prefix("collector");
         let metrics = Self {
             batches: Counter::default(),
             bytes: Counter::default(),
@@ -74,6 +80,7 @@ impl Metrics {
             forks: Counter::default(),
             waiting: Gauge::default(),
             latency: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
+            forward,
             registry: Registry::default(),
         };
         for reason in REASONS {
@@ -91,7 +98,7 @@ impl Metrics {
         registry.register("batches_waiting", "Batches waiting to be written", metrics.waiting.clone());
         let help = "From a whole batch to its answer";
         registry.register_with_unit("ingest", help, Unit::Seconds, metrics.latency.clone());
-        Self { registry, ..metrics }
+        Self { registry: root, ..metrics }
     }
 
     /// The text that Prometheus reads (OpenMetrics 1.0).

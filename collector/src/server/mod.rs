@@ -8,8 +8,9 @@ mod problem;
 mod read;
 
 use crate::evidence::keys::KeySet;
+use crate::forward::{Destination, Forwarding};
 use crate::store::writer::WriteQueue;
-use crate::store::{Database, Reader, StoreError, Writer};
+use crate::store::{Bodies, Database, Reader, StoreError, Writer};
 use auth::{Configured, Token};
 use axum::Router;
 use axum::http::StatusCode;
@@ -35,6 +36,10 @@ const READS: usize = 32;
 pub struct Config {
     /// Where records are kept.
     pub database: Database,
+    /// Where batches' bytes are kept; none where the database has them.
+    pub bodies: Option<Bodies>,
+    /// Who is sent what was recorded.
+    pub forward: Vec<Destination>,
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
     /// What filters present, beside the tokens in the database.
@@ -110,23 +115,26 @@ pub struct Server {
     writing: JoinHandle<Writer>,
     reader: Reader,
     tokens: Reader,
+    forwarding: Forwarding,
 }
 
 impl Server {
     /// Opens the database and listens.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let writer = Writer::open(&config.database).await?;
-        let reader = Reader::open(&config.database).await?;
+        let reader = Reader::open(&config.database).await?.with_bodies(config.bodies.clone());
         let tokens = Reader::open(&config.database).await?;
         if config.ingest_token.is_none() && !tokens.tokens().await?.iter().any(|token| token.posts(now())) {
             return Err(StartError::NoIngestToken);
         }
+        let metrics = Metrics::new();
+        let forwarding = Forwarding::start(&config.database, config.forward, &metrics.forward).await?;
         let refused = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
 
         let limits = config.limits;
-        let (queue, writing) = WriteQueue::start(writer, limits.queue_batches);
+        let (queue, writing) = WriteQueue::start(writer, config.bodies, limits.queue_batches);
         let app = Arc::new(App {
             queue,
             reader: reader.clone(),
@@ -136,14 +144,14 @@ impl Server {
             limits,
             room: Semaphore::new(limits.queue_bytes.max(limits.body_bytes).min(Semaphore::MAX_PERMITS)),
             reads: Arc::new(Semaphore::new(READS)),
-            metrics: Metrics::new(),
+            metrics,
         });
         let (stop, stopped) = oneshot::channel();
         let serve = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
             let _ = stopped.await;
         });
         let serving = tokio::spawn(async move { serve.await });
-        Ok(Self { address, stop, serving, writing, reader, tokens })
+        Ok(Self { address, stop, serving, writing, reader, tokens, forwarding })
     }
 
     /// Where it listens.
@@ -154,6 +162,7 @@ impl Server {
     /// Takes no more requests, answers those in flight, writes what waits, and closes the database.
     pub async fn stop(mut self) {
         let _ = self.stop.send(());
+        self.forwarding.stop().await;
         if tokio::time::timeout(GRACE, &mut self.serving).await.is_err() {
             tracing::warn!("Requests were still in flight after the grace period; they were dropped.");
             self.serving.abort();

@@ -61,6 +61,8 @@ pub struct ReceivedBatch {
     pub kid: Option<String>,
     /// When it came.
     pub received: Timestamp,
+    /// Where `body` is kept, where that is not the database.
+    pub location: Option<String>,
     /// Its entries, in order.
     pub entries: Vec<Located>,
     /// See [`ReceivedBatch::prepare`].
@@ -145,6 +147,7 @@ impl ReceivedBatch {
             signature,
             kid,
             received,
+            location: None,
             entries,
             prepared: OnceLock::new(),
         })

@@ -1,5 +1,6 @@
 //! What can go wrong between here and the database.
 
+use super::bodies::BodyError;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgDatabaseError;
 use std::path::PathBuf;
@@ -45,6 +46,12 @@ pub enum StoreError {
         which brings it up to date"
     )]
     Older(String),
+    /// A batch's bytes that are kept beside the database.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// What should be told of needs bytes that are lost.
+    #[error("bytes of a batch are lost: {0}")]
+    Lost(String),
     /// The database did not answer in time.
     #[error("the database did not answer in time")]
     Timeout,
@@ -58,6 +65,7 @@ impl StoreError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
+            Self::Body(_) => "bodies",
             Self::Database(error) | Self::Open { source: error, .. } => cause(error),
             _ => "database",
         }

@@ -74,22 +74,25 @@ impl Reader {
     pub async fn batch_after(&self, recorder: &str, after: i64) -> Result<Option<Exhibit>, StoreError> {
         let select = "SELECT * FROM batches WHERE recorder = $1 AND batch > $2 ORDER BY batch LIMIT 1";
         let row = sqlx::query(select).bind(recorder).bind(after).fetch_optional(&self.pool).await?;
-        row.as_ref().map(exhibit).transpose()
+        self.exhibit(row.as_ref()).await
     }
 
     /// The last batch of a chain.
     pub async fn last_batch(&self, recorder: &str) -> Result<Option<Exhibit>, StoreError> {
         let select = "SELECT * FROM batches WHERE recorder = $1 ORDER BY batch DESC LIMIT 1";
         let row = sqlx::query(select).bind(recorder).fetch_optional(&self.pool).await?;
-        row.as_ref().map(exhibit).transpose()
+        self.exhibit(row.as_ref()).await
     }
 
     /// Every fork of a chain, in order.
     pub async fn forks(&self, recorder: &str) -> Result<Vec<Exhibit>, StoreError> {
         let select = "SELECT *, '' AS previous FROM forks WHERE recorder = $1 ORDER BY batch, digest";
         let rows = sqlx::query(select).bind(recorder).fetch_all(&self.pool).await?;
-        let fork = |row: &AnyRow| Ok(Exhibit { noted: None, ..exhibit(row)? });
-        rows.iter().map(fork).collect()
+        let mut forks = Vec::with_capacity(rows.len());
+        for row in &rows {
+            forks.extend(self.exhibit(Some(row)).await?.map(|fork| Exhibit { noted: None, ..fork }));
+        }
+        Ok(forks)
     }
 
     /// Whether the index knows each entry of a batch where it stands; else what is wrong.
@@ -138,6 +141,14 @@ impl Reader {
         Ok(told)
     }
 
+    /// The session that the index has an exchange in.
+    pub async fn session_of_exchange(&self, exchange: &str) -> Result<Option<String>, StoreError> {
+        let select = "SELECT session FROM exchanges WHERE exchange = $1";
+        let session: Option<Option<String>> =
+            sqlx::query_scalar(select).bind(exchange).fetch_optional(&self.pool).await?;
+        Ok(session.flatten())
+    }
+
     /// Whether the index has an exchange just so.
     pub async fn is_indexed_as(&self, told: &ExchangeSummary) -> Result<bool, StoreError> {
         let select = "SELECT summary, recorder, session, time, state FROM exchanges WHERE exchange = $1";
@@ -162,18 +173,26 @@ impl Reader {
             WHERE e.exchange IS NOT NULL AND x.exchange IS NULL LIMIT 1";
         Ok(sqlx::query_scalar(select).fetch_optional(&self.pool).await?)
     }
-}
 
-fn exhibit(row: &AnyRow) -> Result<Exhibit, StoreError> {
-    Ok(Exhibit {
-        recorder: row.try_get("recorder")?,
-        batch: row.try_get("batch")?,
-        body: unpack(row.try_get("body")?),
-        signature: row.try_get("signature")?,
-        noted: Some(Noted {
-            digest: row.try_get("digest")?,
-            previous: row.try_get("previous")?,
-            kid: row.try_get("kid")?,
-        }),
-    })
+    async fn exhibit(&self, row: Option<&AnyRow>) -> Result<Option<Exhibit>, StoreError> {
+        let Some(row) = row else { return Ok(None) };
+        let (body, lost) = match self.body_of(row).await {
+            Ok(body) => (body.to_vec(), None),
+            // To be told of with everything else.
+            Err(StoreError::Body(error)) if error.is_loss() => (Vec::new(), Some(error.to_string())),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(Exhibit {
+            recorder: row.try_get("recorder")?,
+            batch: row.try_get("batch")?,
+            body,
+            lost,
+            signature: row.try_get("signature")?,
+            noted: Some(Noted {
+                digest: row.try_get("digest")?,
+                previous: row.try_get("previous")?,
+                kid: row.try_get("kid")?,
+            }),
+        }))
+    }
 }

@@ -7,11 +7,13 @@
 
 pub mod access;
 pub mod batch;
-mod bodies;
+pub mod bodies;
 mod database;
+mod entries;
 mod error;
 mod evidence;
 pub mod filter;
+pub mod forwarding;
 mod index;
 pub mod merge;
 pub mod model;
@@ -25,6 +27,7 @@ mod words;
 mod write;
 pub mod writer;
 
+pub use bodies::{Bodies, BodiesUrl};
 pub use database::{Database, PostgresUrl, UnknownDatabase};
 pub use error::StoreError;
 pub use read::Reader;

@@ -1,11 +1,12 @@
 use super::batch::key;
+use super::bodies::{Bodies, BodyError};
 use super::database::Reading;
 use super::filter::Filter;
-use super::packed::unpack_summary;
 use super::model::{
     ExchangeDetail, ExchangeList, ExchangeSummary, RecordedEntry, RecordedGap, RecorderState,
     RecorderSummary, SessionDetail, SessionList, SessionSummary,
 };
+use super::packed::{unpack, unpack_summary};
 use super::schema::{self, Dialect};
 use super::statement::Statement;
 use super::{Database, StoreError};
@@ -14,6 +15,7 @@ use serde::de::DeserializeOwned;
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, Row as _};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Connections that read at a time.
 const READERS: u32 = 4;
@@ -23,6 +25,7 @@ const READERS: u32 = 4;
 pub struct Reader {
     pub(super) pool: AnyPool,
     dialect: Dialect,
+    bodies: Option<Bodies>,
 }
 
 impl Reader {
@@ -40,7 +43,22 @@ impl Reader {
     async fn connect(database: &Database, reading: Reading) -> Result<Self, StoreError> {
         let pool = database.pool(READERS, reading)?;
         schema::check(database, &pool).await?;
-        Ok(Self { pool, dialect: database.dialect() })
+        Ok(Self { pool, dialect: database.dialect(), bodies: None })
+    }
+
+    /// Reads what is kept beside the database from there.
+    pub fn with_bodies(self, bodies: Option<Bodies>) -> Self {
+        Self { bodies, ..self }
+    }
+
+    /// The bytes of a batch, from a row with its `body`, `location` and `digest`.
+    pub(super) async fn body_of(&self, row: &AnyRow) -> Result<Arc<[u8]>, StoreError> {
+        let Some(location) = row.try_get::<Option<&str>, _>("location")? else {
+            return Ok(unpack(row.try_get("body")?).into());
+        };
+        let nowhere = || BodyError::Nowhere(location.to_owned());
+        let bodies = self.bodies.as_ref().ok_or_else(nowhere)?;
+        Ok(bodies.get(location, row.try_get("digest")?).await?)
     }
 
     /// A page of the sessions with an exchange that the filter takes, the newest first; `after` is the `next` of the page

@@ -25,6 +25,8 @@ pub struct Pruned {
     pub batches: u64,
     /// How many exchanges.
     pub exchanges: u64,
+    /// How many objects, where batches are kept beside the database.
+    pub objects: u64,
 }
 
 /// The stretch of a chain that may go.
@@ -99,9 +101,10 @@ async fn prune(
     let pruned = Pruned {
         batches: u64::try_from(prefix.end - prefix.first).unwrap_or(0),
         exchanges: gone.len() as u64,
+        objects: 0,
     };
     let Some(key) = key else { return Ok(pruned) };
-    forget_batches(&mut transaction, dialect, recorder, prefix.end).await?;
+    forget_batches(&mut transaction, dialect, recorder, prefix.end, now).await?;
     forget_exchanges(&mut transaction, dialect, &gone).await?;
     let signed = key.sign(recorder, prefix.end, &prefix.last, now);
     let upsert = "INSERT INTO prunings (recorder, first, previous, tombstone, signature) VALUES ($1, $2, $3, $4, $5) \
@@ -160,7 +163,18 @@ async fn forget_batches(
     dialect: Dialect,
     recorder: &str,
     end: i64,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
+    for remove in [
+        "INSERT INTO removals (location, time) SELECT location, CAST($3 AS BIGINT) FROM batches \
+            WHERE recorder = $1 AND batch < $2 AND location IS NOT NULL \
+            ON CONFLICT (location) DO UPDATE SET time = excluded.time, done = NULL",
+        "INSERT INTO removals (location, time) SELECT location, CAST($3 AS BIGINT) FROM forks \
+            WHERE recorder = $1 AND batch < $2 AND location IS NOT NULL \
+            ON CONFLICT (location) DO UPDATE SET time = excluded.time, done = NULL",
+    ] {
+        sqlx::query(remove).bind(recorder).bind(end).bind(micros(now)).execute(&mut *connection).await?;
+    }
     let words =
         "DELETE FROM text_words WHERE rowid IN (SELECT id FROM entries WHERE recorder = $1 AND batch < $2)";
     let tables = [
@@ -183,12 +197,16 @@ async fn forget_exchanges(
     gone: &[ExchangeSummary],
 ) -> Result<(), StoreError> {
     for rows in chunks(gone) {
-        let mut delete = Statement::of_many(dialect, "DELETE FROM exchanges WHERE exchange IN (");
-        delete.each(rows, |delete, row| {
-            delete.value(row.exchange.as_str());
-        });
-        delete.text(")");
-        delete.query().execute(&mut *connection).await?;
+        for table in
+            ["DELETE FROM exchanges WHERE exchange IN (", "DELETE FROM forward_waiting WHERE exchange IN ("]
+        {
+            let mut delete = Statement::of_many(dialect, table);
+            delete.each(rows, |delete, row| {
+                delete.value(row.exchange.as_str());
+            });
+            delete.text(")");
+            delete.query().execute(&mut *connection).await?;
+        }
     }
     let mut sessions: BTreeMap<&str, Totals> = BTreeMap::new();
     for row in gone.iter().filter(|row| row.is_placed()) {

@@ -1,3 +1,4 @@
+use super::forwarding::note_arrivals;
 use super::index;
 use super::packed::unpack;
 use super::schema::{self, Dialect};
@@ -124,7 +125,8 @@ async fn transact(
     let mut transaction = connection.begin_with(begin(dialect)).await?;
     let mut order: Vec<(usize, &ReceivedBatch)> = batches.iter().enumerate().collect();
     order.sort_by_key(|(_, batch)| (&batch.recorder, batch.batch));
-    let kept = keep(&mut transaction, dialect, &order.iter().map(|(_, batch)| *batch).collect::<Vec<_>>()).await?;
+    let kept =
+        keep(&mut transaction, dialect, &order.iter().map(|(_, batch)| *batch).collect::<Vec<_>>()).await?;
     let mut results = vec![Stored::Known; batches.len()];
     for ((place, batch), kept) in order.into_iter().zip(kept) {
         let stored = match kept {
@@ -142,6 +144,7 @@ async fn transact(
     for (stored, foreign) in stored.into_iter().zip(foreign) {
         *stored = Stored::New { foreign };
     }
+    note_arrivals(&mut transaction, &new).await?;
     transaction.commit().await?;
     Ok(results)
 }
@@ -180,26 +183,38 @@ async fn keep(
     // A batch that was pruned was stored before.
     let pruned: BTreeMap<String, i64> =
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, sqlx::Error>>()?;
-    let is_pruned = |batch: &ReceivedBatch| pruned.get(&batch.recorder).is_some_and(|first| batch.batch < *first);
+    let is_pruned =
+        |batch: &ReceivedBatch| pruned.get(&batch.recorder).is_some_and(|first| batch.batch < *first);
     // The same number twice in one statement: the second is taken.
     let mut seen = BTreeSet::new();
-    let new: Vec<_> =
-        batches.iter().filter(|batch| !is_pruned(batch) && seen.insert((&batch.recorder, batch.batch))).collect();
+    let new: Vec<_> = batches
+        .iter()
+        .filter(|batch| !is_pruned(batch) && seen.insert((&batch.recorder, batch.batch)))
+        .collect();
     let mut put_in = BTreeSet::new();
     for rows in chunks(&new) {
         let mut insert = Statement::of_many(
             dialect,
-            "INSERT INTO batches (recorder, batch, previous, digest, body, signature, kid, received) VALUES ",
+            "INSERT INTO batches (recorder, batch, previous, digest, body, location, signature, kid, received) VALUES ",
         );
         insert.each(rows, |row, batch| {
             row.text("(").value(batch.recorder.clone()).text(", ").value(batch.batch).text(", ");
             row.value(batch.previous.clone()).text(", ").value(batch.digest.clone()).text(", ");
-            row.value(batch.prepared().body.clone()).text(", ").value(batch.signature.clone()).text(", ");
+            row.value(kept_here(batch).to_vec()).text(", ").value(batch.location.clone()).text(", ");
+            row.value(batch.signature.clone()).text(", ");
             row.value(batch.kid.clone()).text(", ").value(index::micros(batch.received)).text(")");
         });
         insert.text(" ON CONFLICT (recorder, batch) DO NOTHING RETURNING recorder, batch");
         for row in insert.query().fetch_all(&mut *connection).await? {
             put_in.insert((row.try_get::<String, _>(0)?, row.try_get::<i64, _>(1)?));
+        }
+    }
+    for batch in batches {
+        if put_in.contains(&(batch.recorder.clone(), batch.batch)) && is_condemned(connection, batch).await? {
+            let update = "UPDATE batches SET body = $1, location = NULL WHERE recorder = $2 AND batch = $3";
+            let body = batch.prepared().body.as_slice();
+            let query = sqlx::query(update).bind(body).bind(&batch.recorder).bind(batch.batch);
+            query.execute(&mut *connection).await?;
         }
     }
     let kept = |batch: &&ReceivedBatch| match put_in.take(&(batch.recorder.clone(), batch.batch)) {
@@ -211,23 +226,52 @@ async fn keep(
 }
 
 async fn known_or_fork(connection: &mut AnyConnection, batch: &ReceivedBatch) -> Result<Stored, StoreError> {
-    let select = "SELECT body FROM batches WHERE recorder = $1 AND batch = $2";
-    let body: Vec<u8> =
-        sqlx::query_scalar(select).bind(&batch.recorder).bind(batch.batch).fetch_one(&mut *connection).await?;
-    if unpack(body) == batch.body {
+    let select = "SELECT body, location, digest FROM batches WHERE recorder = $1 AND batch = $2";
+    let row = sqlx::query(select).bind(&batch.recorder).bind(batch.batch).fetch_one(&mut *connection).await?;
+    let same = match row.try_get::<Option<&str>, _>("location")? {
+        // An object's key has the digest of its bytes.
+        Some(_) => row.try_get::<&str, _>("digest")? == batch.digest,
+        None => unpack(row.try_get("body")?) == batch.body,
+    };
+    if same {
         return Ok(Stored::Known);
     }
-    let insert = "INSERT INTO forks (recorder, batch, digest, body, signature, kid, received) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (recorder, batch, digest) DO NOTHING";
+    let insert = "INSERT INTO forks (recorder, batch, digest, body, location, signature, kid, received) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (recorder, batch, digest) DO NOTHING";
     let done = sqlx::query(insert)
         .bind(&batch.recorder)
         .bind(batch.batch)
         .bind(&batch.digest)
-        .bind(batch.prepared().body.as_slice())
+        .bind(kept_here(batch))
+        .bind(&batch.location)
         .bind(&batch.signature)
         .bind(&batch.kid)
         .bind(index::micros(batch.received))
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-    Ok(Stored::Fork { new: done.rows_affected() == 1 })
+    let new = done.rows_affected() == 1;
+    if new && is_condemned(connection, batch).await? {
+        let update =
+            "UPDATE forks SET body = $1, location = NULL WHERE recorder = $2 AND batch = $3 AND digest = $4";
+        let query = sqlx::query(update)
+            .bind(batch.prepared().body.as_slice())
+            .bind(&batch.recorder)
+            .bind(batch.batch);
+        query.bind(&batch.digest).execute(connection).await?;
+    }
+    Ok(Stored::Fork { new })
+}
+
+/// The bytes that the database keeps of a batch: none where they are kept elsewhere.
+fn kept_here(batch: &ReceivedBatch) -> &[u8] {
+    if batch.location.is_some() { &[] } else { &batch.prepared().body }
+}
+
+/// Whether the object that holds a batch's bytes is to be removed. Asked after its row was inserted, so that whoever writes
+/// down removals sees the row, or is seen here.
+async fn is_condemned(connection: &mut AnyConnection, batch: &ReceivedBatch) -> Result<bool, StoreError> {
+    let Some(location) = &batch.location else { return Ok(false) };
+    let select = "SELECT count(*) FROM removals WHERE location = $1";
+    let condemned: i64 = sqlx::query_scalar(select).bind(location).fetch_one(connection).await?;
+    Ok(condemned > 0)
 }

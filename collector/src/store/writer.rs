@@ -4,11 +4,15 @@ use super::StoreError;
 use super::Writer;
 use super::access::Access;
 use super::batch::ReceivedBatch;
+use super::bodies::Bodies;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// Most batches in one transaction.
 const GROUP: usize = 128;
+
+/// The reason where a batch's bytes cannot be kept beside the database.
+pub(crate) const BODIES: &str = "bodies";
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,17 +56,28 @@ enum Job {
 #[derive(Clone)]
 pub struct WriteQueue {
     jobs: mpsc::Sender<Job>,
+    /// Where batches' bytes go before they are written; none where the database takes them.
+    bodies: Option<Bodies>,
 }
 
 impl WriteQueue {
     /// Starts the task, which gives the writer back when it ends. At most `waiting` batches wait at a time.
-    pub fn start(writer: Writer, waiting: usize) -> (Self, JoinHandle<Writer>) {
+    pub fn start(writer: Writer, bodies: Option<Bodies>, waiting: usize) -> (Self, JoinHandle<Writer>) {
         let (jobs, incoming) = mpsc::channel(waiting.max(1));
-        (Self { jobs }, tokio::spawn(run(writer, incoming)))
+        (Self { jobs, bodies }, tokio::spawn(run(writer, incoming)))
     }
 
     /// Returns once the batch is durable, or is known not to be.
-    pub async fn store(&self, batch: ReceivedBatch) -> Result<Stored, SubmitError> {
+    pub async fn store(&self, mut batch: ReceivedBatch) -> Result<Stored, SubmitError> {
+        if let Some(bodies) = &self.bodies {
+            if self.jobs.capacity() == 0 {
+                return Err(SubmitError::Full);
+            }
+            batch.location = Some(bodies.put(&batch).await.map_err(|error| {
+                tracing::error!(%error, "Could not keep a batch's bytes.");
+                SubmitError::Failed(BODIES)
+            })?);
+        }
         batch.prepare();
         let (reply, answer) = oneshot::channel();
         self.jobs.try_send(Job::Store(Box::new(batch), reply)).map_err(|error| match error {
@@ -79,9 +94,15 @@ impl WriteQueue {
         answer.await.unwrap_or(Err(SubmitError::Stopping))
     }
 
-    /// Whether the database can be written right now; else why not. After a batch that could not be, it must take as
+    /// Whether batches can be kept and the database be written right now; else why not. After a batch that could not be, it must take as
     /// much as that batch again.
     pub async fn probe(&self) -> Result<(), &'static str> {
+        if let Some(bodies) = &self.bodies {
+            bodies.probe().await.map_err(|error| {
+                tracing::warn!(%error, "Batches' bytes cannot be kept.");
+                BODIES
+            })?;
+        }
         let (reply, answer) = oneshot::channel();
         self.jobs.send(Job::Probe(reply)).await.map_err(|_| "stopping")?;
         answer.await.unwrap_or(Err("stopping"))

@@ -211,7 +211,7 @@ fn recorders_without_a_farewell_are_shown() {
 }
 
 /// An export as lines of JSON, changed, with its end made to fit again.
-fn changed(text: &str, change: impl Fn(&mut Vec<Value>)) -> String {
+pub fn changed(text: &str, change: impl Fn(&mut Vec<Value>)) -> String {
     let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     lines.pop();
     change(&mut lines);

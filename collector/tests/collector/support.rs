@@ -194,7 +194,7 @@ pub fn codes(problems: &[Value]) -> Vec<String> {
     codes
 }
 
-fn program() -> Command {
+pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chaperone"));
     command.env_clear().stdin(Stdio::null());
     command

@@ -1,12 +1,12 @@
 //! Entries read back from the batches that hold them.
 
 use super::StoreError;
-use super::packed::unpack;
 use super::read::Reader;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// An entry's own bytes, and where they stand.
 pub(super) struct Stored {
@@ -41,11 +41,16 @@ impl Reader {
     }
 
     /// A batch's body as it came, the key it was checked with, and when it came.
-    async fn body(&self, recorder: &str, batch: i64) -> Result<Option<(Vec<u8>, Option<String>, i64)>, StoreError> {
-        let select = "SELECT body, kid, received FROM batches WHERE recorder = $1 AND batch = $2";
+    async fn body(
+        &self,
+        recorder: &str,
+        batch: i64,
+    ) -> Result<Option<(Arc<[u8]>, Option<String>, i64)>, StoreError> {
+        let select =
+            "SELECT body, location, digest, kid, received FROM batches WHERE recorder = $1 AND batch = $2";
         let row = sqlx::query(select).bind(recorder).bind(batch).fetch_optional(&self.pool).await?;
         let Some(row) = row else { return Ok(None) };
-        Ok(Some((unpack(row.try_get("body")?), row.try_get("kid")?, row.try_get("received")?)))
+        Ok(Some((self.body_of(&row).await?, row.try_get("kid")?, row.try_get("received")?)))
     }
 }
 
