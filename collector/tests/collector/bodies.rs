@@ -4,6 +4,7 @@ use crate::s3::S3;
 use crate::support::*;
 use serde_json::{Value, json};
 use std::fs;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 on_each_database!(
@@ -260,6 +261,48 @@ fn refuses(server: &Server, body: &[u8]) {
     assert!(ready.status == 503 && ready.body.contains("batches' bytes cannot be kept"), "{ready:?}");
     assert_eq!(server.metric("chaperone_collector_refusals_total{reason=\"bodies\"}"), 1.0);
     assert_eq!(server.get("/v1/recorders").json()[0]["batches"], 1, "nothing was stored");
+}
+
+/// File and folder are on disk before the row is, and that before the answer.
+#[test]
+fn the_row_follows_the_object() {
+    let place = Place::new();
+    let mut traced = Command::new("strace");
+    let trace = place.path("trace");
+    traced.env_clear().stdin(Stdio::null()).args(["-D", "-f", "-y", "-s", "32"]);
+    traced.args(["-e", "trace=fsync,fdatasync,link,linkat,sendto,write,writev"]);
+    traced.arg("-o").arg(&trace).arg(env!("CARGO_BIN_EXE_chaperone"));
+    if !Command::new("strace").args(["-f", "true"]).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+    {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "strace is needed");
+        return eprintln!("SKIPPED: strace cannot trace here.");
+    }
+    let server = Server::start_as(traced, &place, &["--bodies", &Shelf::Folder.url(&place)], INGEST, AUDITOR);
+    assert_eq!(server.post(&batch("r-1", 0, ZEROS, &[pods("s", "e-1", 0)])).status, 200);
+    server.terminate();
+    // The tracer writes its last line when the server is gone.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let trace = loop {
+        let text = fs::read_to_string(&trace).unwrap();
+        if text.contains("+++ exited with 0 +++") {
+            break text;
+        }
+        assert!(Instant::now() < deadline, "the trace did not end: {text}");
+        std::thread::yield_now();
+    };
+    let calls: Vec<&str> = trace.lines().collect();
+    let first = |what: &dyn Fn(&str) -> bool| calls.iter().position(|call| what(call));
+    let is_sync = |call: &str| call.contains("fsync(") || call.contains("fdatasync(");
+    let answer = first(&|call| call.contains("HTTP/1.1 200 OK")).expect("an answer");
+    let row = calls[..answer]
+        .iter()
+        .rposition(|call| is_sync(call) && call.contains("records.db-wal>"))
+        .expect("a row");
+    let file = first(&|call| is_sync(call) && call.contains("/bodies/here/r-1/")).expect("a file");
+    let link = first(&|call| call.contains("link") && call.contains("/bodies/here/r-1/")).expect("a name");
+    let folder = calls[link..row].iter().position(|call| is_sync(call) && call.contains("/bodies/here/r-1>"));
+    let parent = first(&|call| is_sync(call) && call.contains("/bodies/here>")).expect("the folder's own");
+    assert!(file < link && folder.is_some() && parent < row && row < answer, "{trace}");
 }
 
 /// Between writing down a removal and the removal itself, the same bytes come (again): they go into the database.
