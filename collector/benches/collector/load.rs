@@ -32,9 +32,30 @@ const RESOURCES: [(&str, &str, &str); 10] = [
     ("networking.k8s.io", "v1", "ingresses"),
 ];
 const WORDS: [&str; 24] = [
-    "checkout", "cart", "payment", "search", "gateway", "mailer", "ledger", "stock", "pricing", "invoice",
-    "profile", "session", "worker", "scheduler", "frontend", "catalog", "review", "shipping", "returns", "audit",
-    "metrics", "report", "import", "export",
+    "checkout",
+    "cart",
+    "payment",
+    "search",
+    "gateway",
+    "mailer",
+    "ledger",
+    "stock",
+    "pricing",
+    "invoice",
+    "profile",
+    "session",
+    "worker",
+    "scheduler",
+    "frontend",
+    "catalog",
+    "review",
+    "shipping",
+    "returns",
+    "audit",
+    "metrics",
+    "report",
+    "import",
+    "export",
 ];
 
 /// A batch and the header that it is posted with.
@@ -188,7 +209,10 @@ pub fn sessions(size: u64) -> u64 {
 }
 
 pub fn session_id(session: u64) -> String {
-    uuid(u128::from(session.wrapping_mul(0x9e37_79b9_7f4a_7c15)) << 64 | u128::from(session.wrapping_mul(0xbf58_476d_1ce4_e5b9)))
+    uuid(
+        u128::from(session.wrapping_mul(0x9e37_79b9_7f4a_7c15)) << 64
+            | u128::from(session.wrapping_mul(0xbf58_476d_1ce4_e5b9)),
+    )
 }
 
 pub fn user_name(user: u64) -> String {

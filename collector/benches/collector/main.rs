@@ -53,7 +53,11 @@ fn main() {
 }
 
 fn measure(arguments: &Arguments, size: u64, database: &str) {
-    println!("\n== {size} exchanges, {} % with a body, {database}; load average {}", arguments.bodies, load_average());
+    println!(
+        "\n== {size} exchanges, {} % with a body, {database}; load average {}",
+        arguments.bodies,
+        load_average()
+    );
     let mut place = Place::new(&arguments.program, database == "postgres");
     let ingested = ingest(&place, arguments, size);
     let (server, postgres) = place.processor_seconds();
@@ -78,7 +82,9 @@ fn measure(arguments: &Arguments, size: u64, database: &str) {
     let total: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
     let share = |bytes: u64| (bytes / size).to_string();
     let mut rows = vec![("all".to_owned(), share(total))];
-    rows.extend(sizes.iter().filter(|(_, bytes)| *bytes >= size).map(|(name, bytes)| (name.clone(), share(*bytes))));
+    rows.extend(
+        sizes.iter().filter(|(_, bytes)| *bytes >= size).map(|(name, bytes)| (name.clone(), share(*bytes))),
+    );
     print(&["on disk", "bytes of an exchange"], &rows);
     questions::ask(&place, size, arguments.questions);
     println!("load average {}", load_average());

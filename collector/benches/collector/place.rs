@@ -29,7 +29,8 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let url = on_postgres.then(postgres::new_database);
         let program = program.to_owned();
-        let keygen = command(&program).args(["keygen", "--out", "keys"]).current_dir(folder.path()).output().unwrap();
+        let keygen =
+            command(&program).args(["keygen", "--out", "keys"]).current_dir(folder.path()).output().unwrap();
         let printed = String::from_utf8(keygen.stdout).unwrap();
         let kid = printed.lines().find_map(|line| line.strip_prefix("kid")).unwrap().trim().to_owned();
         let pem = fs::read_to_string(folder.path().join("keys/signing-key.pem")).unwrap();
@@ -117,7 +118,15 @@ fn command(program: &Path) -> Command {
 fn serve(program: &Path, folder: &TempDir, url: Option<&str>) -> (Child, String) {
     let mut server = command(program)
         .current_dir(folder.path())
-        .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--public-key", "keys/public-keys.json"])
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+            "--public-key",
+            "keys/public-keys.json",
+        ])
         .args(["--database", url.unwrap_or("records.db")])
         .env("CHAPERONE_COLLECTOR_TOKEN", INGEST)
         .env("CHAPERONE_AUDITOR_TOKEN", AUDITOR)
@@ -154,6 +163,8 @@ impl Times {
 
 /// A client of the server.
 pub fn agent() -> ureq::Agent {
-    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(120)));
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(120)));
     config.build().into()
 }

@@ -1,6 +1,8 @@
 //! How long auditors' questions take, each asked with other values every time.
 
-use crate::load::{model_name, moment, name, namespace_name, prompt, resource, session_id, sessions, user_name};
+use crate::load::{
+    model_name, moment, name, namespace_name, prompt, resource, session_id, sessions, user_name,
+};
 use crate::place::{AUDITOR, Place, agent};
 use crate::{milliseconds, percentile};
 use comfy_table::Table;
@@ -16,24 +18,40 @@ const QUESTIONS: [Question; 19] = [
     ("sessions of a prompt", |r, size| format!("/v1/sessions?prompt={}", prompt(r.u64(..sessions(size))))),
     ("sessions in a namespace", |r, _| format!("/v1/sessions?namespace={}", namespace_name(r.u64(..100)))),
     ("sessions at an object", |r, _| {
-        format!("/v1/sessions?namespace={}&resource={}&name={}", namespace_name(r.u64(..100)), resource(r.usize(..10)), name(r.u64(..20_000)))
+        format!(
+            "/v1/sessions?namespace={}&resource={}&name={}",
+            namespace_name(r.u64(..100)),
+            resource(r.usize(..10)),
+            name(r.u64(..20_000))
+        )
     }),
     ("sessions with refusals", |_, _| "/v1/sessions?decision=refused".to_owned()),
     ("sessions until a moment", |r, _| format!("/v1/sessions?until={}", moment(r.u64(1..1000)))),
     ("a session", |r, size| format!("/v1/sessions/{}", session_id(r.u64(..sessions(size))))),
     ("exchanges", |_, _| "/v1/exchanges".to_owned()),
     ("exchanges at an object", |r, _| {
-        format!("/v1/exchanges?namespace={}&resource={}&name={}", namespace_name(r.u64(..100)), resource(r.usize(..10)), name(r.u64(..20_000)))
+        format!(
+            "/v1/exchanges?namespace={}&resource={}&name={}",
+            namespace_name(r.u64(..100)),
+            resource(r.usize(..10)),
+            name(r.u64(..20_000))
+        )
     }),
     ("exchanges in a namespace, of a resource", |r, _| {
-        format!("/v1/exchanges?namespace={}&resource={}", namespace_name(r.u64(..100)), resource(r.usize(..10)))
+        format!(
+            "/v1/exchanges?namespace={}&resource={}",
+            namespace_name(r.u64(..100)),
+            resource(r.usize(..10))
+        )
     }),
     ("exchanges of a user", |r, _| format!("/v1/exchanges?user={}", user_name(r.u64(..500)))),
     ("exchanges of a model", |r, _| format!("/v1/exchanges?model={}", model_name(r.u64(..12)))),
     ("exchanges of a prompt", |r, size| format!("/v1/exchanges?prompt={}", prompt(r.u64(..sessions(size))))),
     ("search, a rare word", |r, _| format!("/v1/search?q={:05}", r.u64(..20_000))),
     ("search, a frequent word", |r, _| format!("/v1/search?q={}", resource(r.usize(..10)))),
-    ("search, two words", |r, _| format!("/v1/search?q={}+{}", resource(r.usize(..10)), namespace_name(r.u64(..100)))),
+    ("search, two words", |r, _| {
+        format!("/v1/search?q={}+{}", resource(r.usize(..10)), namespace_name(r.u64(..100)))
+    }),
     ("search, the beginning of a word", |r, _| format!("/v1/search?q={:03}*", r.u64(..200))),
 ];
 
@@ -65,7 +83,8 @@ pub fn ask(place: &Place, size: u64, times: usize) {
         row(name, Box::new(|| get(&question(&mut random, size)).0));
     }
     let list: serde_json::Value = serde_json::from_slice(&get("/v1/exchanges?limit=1000").1).unwrap();
-    let known: Vec<&str> = list["exchanges"].as_array().unwrap().iter().filter_map(|e| e["exchange"].as_str()).collect();
+    let known: Vec<&str> =
+        list["exchanges"].as_array().unwrap().iter().filter_map(|e| e["exchange"].as_str()).collect();
     row("an exchange", Box::new(|| get(&format!("/v1/exchanges/{}", known[random.usize(..known.len())])).0));
     println!("{table}\n");
 }

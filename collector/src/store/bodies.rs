@@ -41,7 +41,11 @@ impl Reader {
     }
 
     /// A batch's body as it came, the key it was checked with, and when it came.
-    async fn body(&self, recorder: &str, batch: i64) -> Result<Option<(Vec<u8>, Option<String>, i64)>, StoreError> {
+    async fn body(
+        &self,
+        recorder: &str,
+        batch: i64,
+    ) -> Result<Option<(Vec<u8>, Option<String>, i64)>, StoreError> {
         let select = "SELECT body, kid, received FROM batches WHERE recorder = $1 AND batch = $2";
         let row = sqlx::query(select).bind(recorder).bind(batch).fetch_optional(&self.pool).await?;
         let Some(row) = row else { return Ok(None) };

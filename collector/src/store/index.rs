@@ -36,7 +36,8 @@ pub(super) async fn update(
     let index = Index::load(connection, dialect, batches).await?;
     let is_foreign = |batch: &ReceivedBatch, located: &Located| index.is_foreign(batch, located);
     write_entries(connection, dialect, batches, &is_foreign).await?;
-    let foreign = |batch: &&ReceivedBatch| batch.entries.iter().filter(|e| is_foreign(batch, e)).count() as u64;
+    let foreign =
+        |batch: &&ReceivedBatch| batch.entries.iter().filter(|e| is_foreign(batch, e)).count() as u64;
     let foreign = batches.iter().map(foreign).collect();
     index.write(connection, dialect).await?;
     Ok(foreign)

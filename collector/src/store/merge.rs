@@ -170,7 +170,8 @@ impl ExchangeSummary {
             issuer: user.issuer.clone(),
         });
         let username = head.user.as_ref().map_or("", |user| user.username.as_str());
-        let attributed = |value: &Option<Attributed>| value.as_ref().and_then(|v| serde_json::to_string(v).ok());
+        let attributed =
+            |value: &Option<Attributed>| value.as_ref().and_then(|v| serde_json::to_string(v).ok());
         fn name(value: &Option<Attributed>) -> &str {
             value.as_ref().map_or("", |value| &value.value)
         }

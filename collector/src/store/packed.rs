@@ -19,7 +19,8 @@ const MOST: u64 = 1 << 30;
 /// What summaries have in common. Without these bytes no summary can be read: they never change.
 const SUMMARY: &[u8] = include_bytes!("summary.dict");
 
-static PACKING: LazyLock<EncoderDictionary<'static>> = LazyLock::new(|| EncoderDictionary::copy(SUMMARY, LEVEL));
+static PACKING: LazyLock<EncoderDictionary<'static>> =
+    LazyLock::new(|| EncoderDictionary::copy(SUMMARY, LEVEL));
 static UNPACKING: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(SUMMARY));
 
 /// A batch's body, packed where that makes it smaller.
@@ -73,7 +74,12 @@ mod tests {
     #[test]
     fn the_very_bytes_come_back() {
         let long = "{\"a\": [1, 2,   3]}".repeat(1000).into_bytes();
-        for (name, bytes) in [("empty", vec![]), ("short", b"{}".to_vec()), ("long", long.clone()), ("a frame's beginning", MAGIC.to_vec())] {
+        for (name, bytes) in [
+            ("empty", vec![]),
+            ("short", b"{}".to_vec()),
+            ("long", long.clone()),
+            ("a frame's beginning", MAGIC.to_vec()),
+        ] {
             assert_eq!(unpack(pack(&bytes)), bytes, "{name}");
             assert_eq!(unpack_summary(&Summaries::new().pack(bytes.clone())), Some(bytes), "{name}");
         }

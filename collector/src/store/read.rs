@@ -1,11 +1,11 @@
 use super::batch::key;
 use super::database::Reading;
 use super::filter::Filter;
-use super::packed::unpack_summary;
 use super::model::{
     ExchangeDetail, ExchangeList, ExchangeSummary, RecordedEntry, RecordedGap, RecorderState,
     RecorderSummary, SessionDetail, SessionList, SessionSummary,
 };
+use super::packed::unpack_summary;
 use super::schema::{self, Dialect};
 use super::statement::Statement;
 use super::{Database, StoreError};

@@ -19,8 +19,13 @@ pub(super) async fn write_entries(
     batches: &[&ReceivedBatch],
     is_foreign: &(impl Fn(&ReceivedBatch, &Located) -> bool + Sync),
 ) -> Result<(), StoreError> {
+    // Only SQLite's numbers are given here: it has one writer, and their words are kept apart.
+    let numbered = dialect == Dialect::Sqlite;
     let highest = "SELECT COALESCE(max(id), 0) FROM entries";
-    let mut id: i64 = sqlx::query_scalar(highest).fetch_one(&mut *connection).await?;
+    let mut id: i64 = match numbered {
+        true => sqlx::query_scalar(highest).fetch_one(&mut *connection).await?,
+        false => 0,
+    };
     let mut rows = Vec::new();
     for batch in batches {
         for ((position, located), words) in batch.entries.iter().enumerate().zip(&batch.prepared().words) {
@@ -29,14 +34,16 @@ pub(super) async fn write_entries(
             rows.push((id, *batch, position, located, words));
         }
     }
-    // Only SQLite's numbers are given here: it has one writer, and their words are kept apart.
-    let numbered = dialect == Dialect::Sqlite;
     for rows in chunks(&rows) {
         let mut insert = Statement::of_many(
             dialect,
             match dialect {
-                Dialect::Sqlite => "INSERT INTO entries (recorder, batch, position, type, exchange, start, length, id) VALUES ",
-                Dialect::Postgres => "INSERT INTO entries (recorder, batch, position, type, exchange, start, length, words) VALUES ",
+                Dialect::Sqlite => {
+                    "INSERT INTO entries (recorder, batch, position, type, exchange, start, length, id) VALUES "
+                }
+                Dialect::Postgres => {
+                    "INSERT INTO entries (recorder, batch, position, type, exchange, start, length, words) VALUES "
+                }
             },
         );
         insert.each(rows, |row, (id, batch, position, located, words)| {
@@ -99,10 +106,11 @@ pub(super) async fn write_recorders(
             let numbers = batches.iter().map(|batch| batch.batch);
             let entries = batches.iter().map(|batch| batch.entries.len()).sum();
             let received = batches.iter().map(|batch| micros(batch.received));
-            let open = batches.iter().flat_map(|batch| &batch.entries).find_map(|located| match &located.entry {
-                Entry::Open(open) => serde_json::to_string(open).ok(),
-                _ => None,
-            });
+            let open =
+                batches.iter().flat_map(|batch| &batch.entries).find_map(|located| match &located.entry {
+                    Entry::Open(open) => serde_json::to_string(open).ok(),
+                    _ => None,
+                });
             row.text("(").value((*recorder).to_owned()).text(", ").value(numbers.clone().min()).text(", ");
             row.value(numbers.max()).text(", ").value(whole(batches.len())).text(", ").value(whole(entries));
             row.text(", ").value(received.clone().min()).text(", ").value(received.max()).text(", ");
@@ -164,10 +172,7 @@ pub(super) async fn lock_owners(
 }
 
 /// The insertion of exchanges; what to do about those that are there follows.
-pub(super) fn insert_exchanges(
-    dialect: Dialect,
-    rows: &[&ExchangeSummary],
-) -> Result<Statement, StoreError> {
+pub(super) fn insert_exchanges(dialect: Dialect, rows: &[&ExchangeSummary]) -> Result<Statement, StoreError> {
     let mut insert = Statement::of_many(
         dialect,
         "INSERT INTO exchanges (exchange, recorder, session, time, state, username, agent, model, prompt, \
@@ -323,7 +328,13 @@ pub(super) async fn write_values(
         );
         insert.each(rows, |row, ((session, kind, key), (since, name, value))| {
             row.text("(").value((*session).clone()).text(", ").value(*kind).text(", ").value(key.clone());
-            row.text(", ").value(name.clone()).text(", ").value(value.clone()).text(", ").value(*since).text(")");
+            row.text(", ")
+                .value(name.clone())
+                .text(", ")
+                .value(value.clone())
+                .text(", ")
+                .value(*since)
+                .text(")");
         });
         insert.text(
             " ON CONFLICT (session, kind, key) DO UPDATE SET since = excluded.since \

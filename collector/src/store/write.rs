@@ -124,7 +124,8 @@ async fn transact(
     let mut transaction = connection.begin_with(begin(dialect)).await?;
     let mut order: Vec<(usize, &ReceivedBatch)> = batches.iter().enumerate().collect();
     order.sort_by_key(|(_, batch)| (&batch.recorder, batch.batch));
-    let kept = keep(&mut transaction, dialect, &order.iter().map(|(_, batch)| *batch).collect::<Vec<_>>()).await?;
+    let kept =
+        keep(&mut transaction, dialect, &order.iter().map(|(_, batch)| *batch).collect::<Vec<_>>()).await?;
     let mut results = vec![Stored::Known; batches.len()];
     for ((place, batch), kept) in order.into_iter().zip(kept) {
         let stored = match kept {
@@ -180,11 +181,14 @@ async fn keep(
     // A batch that was pruned was stored before.
     let pruned: BTreeMap<String, i64> =
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, sqlx::Error>>()?;
-    let is_pruned = |batch: &ReceivedBatch| pruned.get(&batch.recorder).is_some_and(|first| batch.batch < *first);
+    let is_pruned =
+        |batch: &ReceivedBatch| pruned.get(&batch.recorder).is_some_and(|first| batch.batch < *first);
     // The same number twice in one statement: the second is taken.
     let mut seen = BTreeSet::new();
-    let new: Vec<_> =
-        batches.iter().filter(|batch| !is_pruned(batch) && seen.insert((&batch.recorder, batch.batch))).collect();
+    let new: Vec<_> = batches
+        .iter()
+        .filter(|batch| !is_pruned(batch) && seen.insert((&batch.recorder, batch.batch)))
+        .collect();
     let mut put_in = BTreeSet::new();
     for rows in chunks(&new) {
         let mut insert = Statement::of_many(
@@ -212,8 +216,11 @@ async fn keep(
 
 async fn known_or_fork(connection: &mut AnyConnection, batch: &ReceivedBatch) -> Result<Stored, StoreError> {
     let select = "SELECT body FROM batches WHERE recorder = $1 AND batch = $2";
-    let body: Vec<u8> =
-        sqlx::query_scalar(select).bind(&batch.recorder).bind(batch.batch).fetch_one(&mut *connection).await?;
+    let body: Vec<u8> = sqlx::query_scalar(select)
+        .bind(&batch.recorder)
+        .bind(batch.batch)
+        .fetch_one(&mut *connection)
+        .await?;
     if unpack(body) == batch.body {
         return Ok(Stored::Known);
     }
