@@ -19,8 +19,13 @@ pub(super) async fn write_entries(
     batches: &[&ReceivedBatch],
     is_foreign: &(impl Fn(&ReceivedBatch, &Located) -> bool + Sync),
 ) -> Result<(), StoreError> {
+    // Only SQLite's numbers are given here: it has one writer, and their words are kept apart.
+    let numbered = dialect == Dialect::Sqlite;
     let highest = "SELECT COALESCE(max(id), 0) FROM entries";
-    let mut id: i64 = sqlx::query_scalar(highest).fetch_one(&mut *connection).await?;
+    let mut id: i64 = match numbered {
+        true => sqlx::query_scalar(highest).fetch_one(&mut *connection).await?,
+        false => 0,
+    };
     let mut rows = Vec::new();
     for batch in batches {
         for ((position, located), words) in batch.entries.iter().enumerate().zip(&batch.prepared().words) {
@@ -29,8 +34,6 @@ pub(super) async fn write_entries(
             rows.push((id, *batch, position, located, words));
         }
     }
-    // Only SQLite's numbers are given here: it has one writer, and their words are kept apart.
-    let numbered = dialect == Dialect::Sqlite;
     for rows in chunks(&rows) {
         let mut insert = Statement::of_many(
             dialect,
