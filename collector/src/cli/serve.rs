@@ -2,7 +2,7 @@
 
 use super::bodies::KeepingArguments;
 use super::forward::ForwardArguments;
-use super::{Failure, database, retention};
+use super::{Failure, access, database, retention};
 use crate::evidence::keys::KeySet;
 use crate::evidence::tombstone::TombstoneKey;
 use crate::server::auth::Token;
@@ -66,6 +66,8 @@ pub(super) struct Arguments {
     /// Most batches waiting to be written; more is answered 429.
     #[arg(long, default_value_t = Limits::default().queue_batches, value_parser = at_least_one)]
     queue_batches: usize,
+    #[command(flatten)]
+    access: access::AccessArguments,
     /// How to write log lines (to standard error).
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,
@@ -83,6 +85,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         body_bytes: arguments.max_batch_bytes.clamp(1, 1 << 30),
         queue_bytes: arguments.queue_bytes,
         queue_batches: arguments.queue_batches,
+        ..arguments.access.limits()
     };
     let ingest_token = token(arguments.ingest_token_file.as_deref(), INGEST_TOKEN)?;
     let auditor_token = token(arguments.auditor_token_file.as_deref(), AUDITOR_TOKEN)?;
@@ -115,6 +118,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         auditor_token,
         keys,
         limits,
+        access: arguments.access.options()?,
+        tls: arguments.access.tls(),
     };
     let server = Server::start(config).await?;
     let address = server.address();
@@ -122,6 +127,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         write_atomically(path, &format!("{address}\n"))
             .map_err(|source| Failure::File { path: path.clone(), source })?;
     }
+    arguments.access.announce(&arguments.database, address).await?;
     tracing::info!(%address, "Listening.");
     let pruning = arguments.retain.zip(tombstone_key);
     let pruning = pruning.map(|(age, key)| tokio::spawn(prune_hourly(arguments.database, bodies, age, key)));
@@ -154,7 +160,7 @@ async fn prune_hourly(database: Database, bodies: Option<Bodies>, age: Duration,
     }
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     let number: usize = text.parse().map_err(|error| format!("{error}"))?;
     if number == 0 { Err("with 0 nothing would ever be taken".to_owned()) } else { Ok(number) }
 }

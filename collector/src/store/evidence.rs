@@ -4,7 +4,6 @@ use super::StoreError;
 use super::batch::{Located, ReceivedBatch};
 use super::index::micros;
 use super::model::ExchangeSummary;
-use super::packed::unpack;
 use super::read::{Reader, json};
 use super::rows::{type_name, whole};
 use crate::evidence::audit::{Exhibit, Noted};

@@ -6,7 +6,7 @@ use super::index::micros;
 use super::model::{ExchangeSummary, State};
 use super::read::{Reader, json};
 use super::schema::Dialect;
-use super::statement::{ROWS, Statement};
+use super::statement::{Statement, chunks};
 use super::write::{Writer, begin, bounded, transaction};
 use chaperone_record::{Gap, Timestamp};
 use sqlx::{AnyConnection, Connection as _, Row as _};
@@ -121,7 +121,7 @@ pub(super) async fn note_arrivals(
     let update = "UPDATE arrival_numbers SET last = last + $1 WHERE id = 1 RETURNING last";
     let last: i64 = sqlx::query_scalar(update).bind(count).fetch_one(&mut *connection).await?;
     let numbered: Vec<_> = ((last - count + 1)..).zip(batches).collect();
-    for rows in numbered.chunks(ROWS) {
+    for rows in chunks(&numbered) {
         let mut insert = Statement::new("INSERT INTO arrivals (number, recorder, batch, received) VALUES ");
         insert.each(rows, |row, (number, batch)| {
             row.text("(").value(*number).text(", ").value(batch.recorder.as_str()).text(", ");
@@ -264,7 +264,7 @@ async fn finish_step(
     if query.execute(&mut *transaction).await?.rows_affected() != 1 {
         return Ok(false);
     }
-    for exchanges in step.settled.chunks(ROWS) {
+    for exchanges in chunks(&step.settled) {
         let mut delete = Statement::new("DELETE FROM forward_waiting WHERE destination = ");
         delete.value(destination.to_owned()).text(" AND exchange IN (");
         delete.each(exchanges, |delete, exchange| {

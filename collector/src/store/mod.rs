@@ -15,6 +15,7 @@ mod evidence;
 pub mod filter;
 pub mod forwarding;
 mod index;
+pub mod login;
 pub mod merge;
 pub mod model;
 mod packed;

@@ -27,12 +27,13 @@ macro_rules! step {
 }
 
 /// The steps, oldest first. Files once released never change.
-const STEPS: [(i64, &str, &str, &str); 8] = [
+const STEPS: [(i64, &str, &str, &str); 9] = [
     step!(1, "records"),
     step!(2, "replicas"),
     step!(3, "search"),
     step!(4, "access"),
     step!(5, "retention"),
+    step!(6, "login"),
     step!(7, "bodies"),
     step!(8, "forward"),
     step!(9, "compact"),
