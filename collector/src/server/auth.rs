@@ -42,7 +42,7 @@ impl fmt::Debug for Token {
 
 /// What a request is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Action {
+pub(crate) enum Action {
     /// Post records.
     Post,
     /// Read records.
@@ -53,12 +53,12 @@ pub(super) enum Action {
 
 /// Who sent a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Caller {
+pub(crate) struct Caller {
     /// Whose token it is.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Its id; none for a configured one.
-    pub(super) token: Option<String>,
-    pub(super) role: Role,
+    pub(crate) token: Option<String>,
+    pub(crate) role: Role,
 }
 
 /// The tokens of the configuration.
@@ -79,7 +79,7 @@ impl Configured {
 }
 
 /// Lets a request pass that carries, as its only `Authorization: Bearer`, a token whose role allows the action.
-pub(super) async fn require(app: &App, headers: &HeaderMap, action: Action) -> Result<Caller, Problem> {
+pub(crate) async fn require(app: &App, headers: &HeaderMap, action: Action) -> Result<Caller, Problem> {
     let unknown =
         || Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid bearer token is required");
     let presented = presented(headers).ok_or_else(unknown)?;

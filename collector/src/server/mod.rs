@@ -4,8 +4,8 @@ pub mod auth;
 mod health;
 mod ingest;
 mod metrics;
-mod problem;
-mod read;
+pub(crate) mod problem;
+pub(crate) mod read;
 
 use crate::evidence::keys::KeySet;
 use crate::store::writer::WriteQueue;
@@ -88,13 +88,13 @@ pub enum StartError {
 }
 
 /// What handlers share.
-struct App {
+pub(crate) struct App {
     queue: WriteQueue,
-    reader: Reader,
+    pub(crate) reader: Reader,
     /// Reads tokens, so that no long search is in the way.
     tokens: Reader,
     configured: Configured,
-    keys: KeySet,
+    pub(crate) keys: KeySet,
     limits: Limits,
     room: Semaphore,
     /// Turns to read.
@@ -184,6 +184,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/recorders", get(read::recorders))
         .route("/v1/access-log", get(read::access_log))
         .route("/v1/tokens", get(read::tokens))
+        .merge(crate::ui::routes())
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))

@@ -43,7 +43,7 @@ impl FromRequestParts<Arc<App>> for Admin {
     }
 }
 
-async fn admit(parts: &Parts, app: &App, action: Action) -> Result<OwnedSemaphorePermit, Problem> {
+pub(crate) async fn admit(parts: &Parts, app: &App, action: Action) -> Result<OwnedSemaphorePermit, Problem> {
     let caller = auth::require(app, &parts.headers, action).await?;
     let turn = app.reads.clone().try_acquire_owned().map_err(|_| {
         let detail = "too many are reading";
