@@ -230,6 +230,6 @@ export async function fill(collector, now = Date.now()) {
   await collector.post(second, [{ ...open(time(now - 3_600_000)), worker: "3 of 4" }]);
   await collector.post(second, [], { lose: true });
   await collector.post(second, hostile(now - 1_800_000));
-  await collector.post(second, [{ type: "gap", time: time(now - 1_790_000), entries: 12, bytes: 48213, reason: "outboxFull" }]);
+  await collector.post(second, [{ type: "gap", time: time(now - 1_797_000), entries: 12, bytes: 48213, reason: "outboxFull" }]);
   await collector.post(first, incident(now - 60_000));
 }

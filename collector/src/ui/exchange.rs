@@ -87,7 +87,7 @@ pub(super) async fn show(
             a href="/sessions" { "Sessions" }
             @if let Some(session) = &summary.session {
                 " › " a href=(link::session(session)) { (text(session)) }
-                " › " a href={ (link::session(session)) "?after=" (summary.time.micros().saturating_sub(1)) ":" } { "here" }
+                " › " a href={ (link::session(session)) "?after=" (summary.time.micros().saturating_sub(1)) ":" } { "this step" }
             }
         }
         h1.step.(class) {

@@ -54,9 +54,9 @@ pub(super) fn page(viewer: &Viewer, here: &str, title: &str, content: Markup) ->
         }
         div.self {
             span title={ "You read with a token of role " (viewer.role.as_str()) "." } { (text(&viewer.name)) }
-            @if let Some(csrf) = &viewer.csrf {
+            @if !viewer.csrf.is_empty() {
                 form method="post" action="/logout" {
-                    input type="hidden" name="csrf" value=(csrf);
+                    input type="hidden" name="csrf" value=(viewer.csrf);
                     button { "Log out" }
                 }
             }

@@ -3,6 +3,7 @@
 use super::layout::{Failed, Page, empty, more, page};
 use super::link::{self, Query};
 use super::step::{Around, step};
+use super::table;
 use super::viewer::Viewer;
 use super::words::{moment, number, text};
 use crate::server::App;
@@ -56,8 +57,8 @@ pub(super) async fn show(viewer: Viewer, State(app): State<Arc<App>>, query: Que
             (empty("No agent did anything to this object.", "Its name or namespace may be written otherwise; lists that hold it are below."))
         } @else {
             p.lead {
-                (number(counts.requests)) " steps, " span.writes { (number(counts.writes)) " writes" } ", "
-                span.refused { (number(counts.refused)) " refused" } ", from " (moment(counts.first)) " to " (moment(counts.last)) "."
+                (number(counts.requests)) " steps, " (table::count(counts.writes, "writes")) " writes, "
+                (table::count(counts.refused, "refused")) " refused, from " (moment(counts.first)) " to " (moment(counts.last)) "."
             }
         }
         section {

@@ -62,7 +62,7 @@ pub(super) async fn show(
                     @if found.exchanges.is_empty() { "" }
                     @else { "Steps " (number(before + 1)) " to " (number(last)) (total(&session, show, prompt.is_some())) }
                     @if after.is_some() { " · " a href=(without_after(&query, &path)) { "From the beginning" } }
-                    @if is_live(&session) { " · " span data-tail=(session.session) {} }
+                    @if is_live(&session) { " " span data-tail=(session.session) {} }
                 }
                 @if found.exchanges.is_empty() {
                     (empty("No step fits.", "Choose another view above."))

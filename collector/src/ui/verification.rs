@@ -104,7 +104,7 @@ fn verdict(chains: &[Chain], broken: usize, gaps: &[RecordedGap], unchecked: boo
                     (counted(i64::try_from(chains.len()).unwrap_or(0), "recorder")) ", "
                     @if broken > 0 { (number(i64::try_from(broken).unwrap_or(0))) " of them not whole, " }
                     (counted(i64::try_from(gaps.len()).unwrap_or(0), "gap")) ", "
-                    (number(incomplete)) " requests without an end or beginning."
+                    (counted(incomplete, "request")) " without an end or beginning."
                 }
             }
         }
@@ -151,7 +151,7 @@ fn shown(chain: &Chain) -> Markup {
                     dd { (counted(recorder.forks, "batch").replace("batchs", "batches")) " came again with other content. Both are kept; someone changed records or holds the signing key." }
                 }
                 @if recorder.gaps > 0 { dt { "Gaps" } dd { (number(recorder.gaps)) ": see below" } }
-                @if recorder.incomplete > 0 { dt { "Incomplete" } dd { (number(recorder.incomplete)) " requests without an end or beginning" } }
+                @if recorder.incomplete > 0 { dt { "Incomplete" } dd { (counted(recorder.incomplete, "request")) " without an end or beginning" } }
             }
         }
     }

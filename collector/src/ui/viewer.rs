@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 pub(super) struct Viewer {
     pub(super) name: String,
     pub(super) role: Role,
-    pub(super) csrf: Option<String>,
+    pub(super) csrf: String,
     _turn: OwnedSemaphorePermit,
 }
 
@@ -24,6 +24,6 @@ impl FromRequestParts<Arc<App>> for Viewer {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failed> {
         let caller = auth::require(app, &parts.headers, Action::Read).await?;
         let turn = admit(parts, app, Action::Read).await?;
-        Ok(Self { name: caller.name, role: caller.role, csrf: None, _turn: turn })
+        Ok(Self { name: caller.name, role: caller.role, csrf: String::new(), _turn: turn })
     }
 }

@@ -143,8 +143,8 @@ if (tail) {
     count += 1;
     const link = document.createElement("a");
     link.href = location.href;
-    link.textContent = `${count} new — load again`;
-    tail.replaceChildren(link);
+    link.textContent = `${count} new: load again`;
+    tail.replaceChildren("· ", link);
   };
   source.addEventListener("message", seen);
   source.addEventListener("exchange", seen);
