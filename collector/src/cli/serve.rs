@@ -77,6 +77,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         body_bytes: arguments.max_batch_bytes.clamp(1, 1 << 30),
         queue_bytes: arguments.queue_bytes,
         queue_batches: arguments.queue_batches,
+        ..Limits::default()
     };
     let ingest_token = token(arguments.ingest_token_file.as_deref(), INGEST_TOKEN)?;
     let auditor_token = token(arguments.auditor_token_file.as_deref(), AUDITOR_TOKEN)?;
@@ -106,6 +107,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         auditor_token,
         keys,
         limits,
+        access: Default::default(),
     };
     let server = Server::start(config).await?;
     let address = server.address();

@@ -3,11 +3,17 @@
 
 use super::problem::Problem;
 use super::{App, now};
+use crate::evidence::sha256_hex;
+use crate::store::StoreError;
 use crate::store::access::{Role, is_token};
+use crate::store::login::Login;
 use axum::http::{HeaderMap, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use subtle::ConstantTimeEq as _;
+
+/// What marks of configured tokens begin with.
+const CONFIGURED: &str = "configured:";
 
 /// A configured token. Only its digest is kept, so that comparing takes the same time for every length and content.
 #[derive(Clone, PartialEq, Eq)]
@@ -42,7 +48,7 @@ impl fmt::Debug for Token {
 
 /// What a request is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+pub(super) enum Action {
     /// Post records.
     Post,
     /// Read records.
@@ -53,12 +59,12 @@ pub(crate) enum Action {
 
 /// Who sent a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Caller {
+pub(super) struct Caller {
     /// Whose token it is.
-    pub(crate) name: String,
+    pub(super) name: String,
     /// Its id; none for a configured one.
-    pub(crate) token: Option<String>,
-    pub(crate) role: Role,
+    pub(super) token: Option<String>,
+    pub(super) role: Role,
 }
 
 /// The tokens of the configuration.
@@ -76,24 +82,66 @@ impl Configured {
             .find(|(token, _)| token.as_ref().is_some_and(|token| token.matches(presented)))?;
         Some(Caller { name: "configured".to_owned(), token: None, role })
     }
+
+    /// What a session has in place of the id of the configured auditor token: other than any id, and nothing that the
+    /// token could be found by.
+    pub(super) fn mark(&self) -> Option<String> {
+        let Token(digest) = self.auditor.as_ref()?;
+        Some(format!("{CONFIGURED}{}", sha256_hex(digest)))
+    }
+
+    /// False for a session that was logged in with a configured token which is not configured any more.
+    pub(super) fn still_has(&self, login: &Login) -> bool {
+        match &login.token {
+            Some(mark) if mark.starts_with(CONFIGURED) => self.mark().as_ref() == Some(mark),
+            _ => true,
+        }
+    }
 }
 
 /// Lets a request pass that carries, as its only `Authorization: Bearer`, a token whose role allows the action.
-pub(crate) async fn require(app: &App, headers: &HeaderMap, action: Action) -> Result<Caller, Problem> {
-    let unknown =
-        || Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid bearer token is required");
+pub(super) async fn require(app: &App, headers: &HeaderMap, action: Action) -> Result<Caller, Problem> {
+    let caller = bearer(app, headers).await?;
+    allow(&caller, action)?;
+    Ok(caller)
+}
+
+/// Whose the only bearer token of a request is.
+pub(super) async fn bearer(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
     let presented = presented(headers).ok_or_else(unknown)?;
-    let caller = match app.configured.caller(presented) {
-        Some(caller) => Some(caller),
-        None if is_token(presented) => kept(app, presented).await?,
-        None => None,
-    };
-    let caller = caller.ok_or_else(unknown)?;
+    holder(app, presented).await?.ok_or_else(unknown)
+}
+
+/// Whose a token is.
+pub(super) async fn holder(app: &App, presented: &str) -> Result<Option<Caller>, Problem> {
+    match app.configured.caller(presented) {
+        Some(caller) => Ok(Some(caller)),
+        None if is_token(presented) => kept(app, presented).await,
+        None => Ok(None),
+    }
+}
+
+/// Lets pass whose role allows the action.
+pub(super) fn allow(caller: &Caller, action: Action) -> Result<(), Problem> {
     if allows(caller.role, action) {
-        return Ok(caller);
+        return Ok(());
     }
     let detail = format!("a token of role {} is not for this", caller.role.as_str());
     Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail))
+}
+
+/// Nobody that is known.
+pub(super) fn unknown() -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid bearer token is required")
+}
+
+/// Who it is cannot be told now.
+pub(super) fn unreadable(error: StoreError) -> Problem {
+    tracing::error!(%error, "Could not look up who sent a request.");
+    let detail = "the database of tokens could not be read";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+        .because(error.reason())
+        .retry_after(1)
 }
 
 fn allows(role: Role, action: Action) -> bool {
@@ -105,13 +153,7 @@ fn allows(role: Role, action: Action) -> bool {
 }
 
 async fn kept(app: &App, presented: &str) -> Result<Option<Caller>, Problem> {
-    let found = app.tokens.token(presented, now()).await.map_err(|error| {
-        tracing::error!(%error, "Could not look a token up.");
-        let detail = "the database of tokens could not be read";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
-            .because(error.reason())
-            .retry_after(1)
-    })?;
+    let found = app.tokens.token(presented, now()).await.map_err(unreadable)?;
     Ok(found.map(|token| Caller { name: token.name, token: Some(token.id), role: token.role }))
 }
 

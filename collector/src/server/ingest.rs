@@ -17,9 +17,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::SemaphorePermit;
 
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// How long a body that is refused may keep arriving.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -155,7 +152,7 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
 
 async fn read(app: &App, body: Body) -> Result<Vec<u8>, Problem> {
     let collect = Limited::new(body, app.limits.body_bytes).collect();
-    match tokio::time::timeout(BODY_TIMEOUT, collect).await {
+    match tokio::time::timeout(app.limits.client_timeout, collect).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes().into()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(app)),
         Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "body", "the body could not be read")),

@@ -1,11 +1,15 @@
 //! The HTTP server: ingest for filters, a read API for auditors, and what operators watch.
 
+pub mod access;
 pub mod auth;
+mod cookie;
 mod health;
 mod ingest;
 mod metrics;
-pub(crate) mod problem;
-pub(crate) mod read;
+mod origin;
+mod problem;
+mod read;
+pub(crate) mod viewer;
 
 use crate::evidence::keys::KeySet;
 use crate::store::writer::WriteQueue;
@@ -45,6 +49,8 @@ pub struct Config {
     pub keys: KeySet,
     /// How much is taken at a time.
     pub limits: Limits,
+    /// How people log in.
+    pub access: access::Options,
 }
 
 /// Bounds on what the server holds.
@@ -56,11 +62,18 @@ pub struct Limits {
     pub queue_bytes: usize,
     /// Most batches waiting to be written.
     pub queue_batches: usize,
+    /// How long a request's head, and then its body, may take to arrive.
+    pub client_timeout: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes: 8 << 20, queue_bytes: 64 << 20, queue_batches: 1024 }
+        Self {
+            body_bytes: 8 << 20,
+            queue_bytes: 64 << 20,
+            queue_batches: 1024,
+            client_timeout: Duration::from_secs(30),
+        }
     }
 }
 
@@ -89,6 +102,7 @@ pub enum StartError {
 
 /// What handlers share.
 pub(crate) struct App {
+    database: Database,
     queue: WriteQueue,
     pub(crate) reader: Reader,
     /// Reads tokens, so that no long search is in the way.
@@ -96,10 +110,18 @@ pub(crate) struct App {
     configured: Configured,
     pub(crate) keys: KeySet,
     limits: Limits,
+    access: access::Access,
     room: Semaphore,
     /// Turns to read.
     reads: Arc<Semaphore>,
     metrics: Metrics,
+}
+
+impl App {
+    /// A connection for the little that is written besides batches. Logins are rare: none is kept open for them.
+    async fn writer(&self) -> Result<Writer, StoreError> {
+        Writer::open(&self.database).await
+    }
 }
 
 /// A server that runs until it is stopped.
@@ -134,6 +156,8 @@ impl Server {
             configured: Configured { ingest: config.ingest_token, auditor: config.auditor_token },
             keys: config.keys,
             limits,
+            access: access::Access::new(config.access),
+            database: config.database,
             room: Semaphore::new(limits.queue_bytes.max(limits.body_bytes).min(Semaphore::MAX_PERMITS)),
             reads: Arc::new(Semaphore::new(READS)),
             metrics: Metrics::new(),

@@ -29,6 +29,16 @@ impl Problem {
         Self { reason, ..self }
     }
 
+    /// The answer's status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is wrong, for a person.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The stable name in metrics: the code, or what it leaves open.
     pub(crate) fn reason(&self) -> &'static str {
         self.reason

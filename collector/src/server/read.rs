@@ -1,10 +1,11 @@
-//! The auditors' read API. Every route needs a token that may read.
+//! The auditors' read API. Every route needs somebody who may read: by a token, or
+//! logged in by a cookie.
 
-use super::auth::{self, Action};
+use super::auth::{self, Action, Caller};
 use super::problem::Problem;
-use super::{App, now};
+use super::{App, now, viewer};
 use crate::store::StoreError;
-use crate::store::access::{Access, AccessLog, TokenSummary};
+use crate::store::access::{AccessLog, TokenSummary};
 use crate::store::filter::Filter;
 use crate::store::model::{ExchangeDetail, ExchangeList, RecorderSummary, SessionDetail, SessionList};
 use axum::Json;
@@ -26,7 +27,9 @@ impl FromRequestParts<Arc<App>> for Auditor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        admit(parts, app, Action::Read).await.map(|turn| Self { _turn: turn })
+        let person = viewer::person(app, parts, None).await?;
+        auth::allow(&person.caller, Action::Read)?;
+        admit(parts, app, &person.caller).await.map(|turn| Self { _turn: turn })
     }
 }
 
@@ -39,29 +42,24 @@ impl FromRequestParts<Arc<App>> for Admin {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        admit(parts, app, Action::Administer).await.map(|turn| Self { _turn: turn })
+        let person = viewer::person(app, parts, None).await?;
+        auth::allow(&person.caller, Action::Administer)?;
+        admit(parts, app, &person.caller).await.map(|turn| Self { _turn: turn })
     }
 }
 
-pub(crate) async fn admit(parts: &Parts, app: &App, action: Action) -> Result<OwnedSemaphorePermit, Problem> {
-    let caller = auth::require(app, &parts.headers, action).await?;
+/// A turn to read, and what is read in the access log.
+pub(super) async fn admit(
+    parts: &Parts,
+    app: &App,
+    caller: &Caller,
+) -> Result<OwnedSemaphorePermit, Problem> {
     let turn = app.reads.clone().try_acquire_owned().map_err(|_| {
         let detail = "too many are reading";
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", detail).retry_after(1)
     })?;
     let asked = parts.uri.path_and_query().map_or("/", |asked| asked.as_str());
-    let access = Access {
-        time: now(),
-        name: caller.name,
-        token: caller.token,
-        role: caller.role,
-        request: format!("{} {asked}", parts.method),
-    };
-    app.queue.log(access).await.map_err(|error| {
-        let detail = "what is not in the access log cannot be read, and it could not be written";
-        tracing::error!(%error, "Could not write the access log.");
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(1)
-    })?;
+    viewer::log(app, caller, &format!("{} {asked}", parts.method)).await?;
     Ok(turn)
 }
 

@@ -43,7 +43,7 @@ impl Role {
         }
     }
 
-    fn of(word: &str) -> Result<Self, StoreError> {
+    pub(super) fn of(word: &str) -> Result<Self, StoreError> {
         [Self::Ingest, Self::Auditor, Self::Admin]
             .into_iter()
             .find(|role| role.as_str() == word)
@@ -268,6 +268,6 @@ fn access(row: &AnyRow) -> Result<Access, StoreError> {
     })
 }
 
-fn moment(micros: i64) -> Timestamp {
+pub(super) fn moment(micros: i64) -> Timestamp {
     Timestamp::from_micros(u64::try_from(micros).unwrap_or(0))
 }

@@ -12,6 +12,7 @@ mod error;
 mod evidence;
 pub mod filter;
 mod index;
+pub mod login;
 pub mod merge;
 pub mod model;
 mod read;

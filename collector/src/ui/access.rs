@@ -2,8 +2,8 @@
 
 use super::layout::{Failed, Page, command, empty, more, page};
 use super::link::Query;
-use super::viewer::Viewer;
 use super::words::{chip, code, moment, text};
+use crate::server::viewer::Viewer;
 use crate::server::{App, now};
 use crate::store::access::{Role, TokenSummary};
 use axum::extract::State;

@@ -1,9 +1,8 @@
 //! What every page has around it, and what is shown where there is none.
 
 use super::assets::{ICON, SCRIPT, STYLE, THEME};
-use super::viewer::Viewer;
 use super::words::text;
-use crate::server::problem::Problem;
+use crate::server::viewer::Viewer;
 use crate::store::StoreError;
 use crate::store::access::Role;
 use axum::http::{HeaderName, StatusCode, header};
@@ -107,8 +106,6 @@ fn document(title: &str, menu: Markup, content: Markup) -> Markup {
 /// Why there is no page.
 #[derive(Debug)]
 pub(super) enum Failed {
-    /// Refused before a page was made.
-    Refused(Problem),
     /// There is no such thing.
     Missing(&'static str),
     /// A parameter that cannot be meant.
@@ -125,12 +122,6 @@ impl Failed {
     }
 }
 
-impl From<Problem> for Failed {
-    fn from(problem: Problem) -> Self {
-        Self::Refused(problem)
-    }
-}
-
 impl From<StoreError> for Failed {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "Could not read the database.");
@@ -141,7 +132,6 @@ impl From<StoreError> for Failed {
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         let (status, title, what, next) = match self {
-            Self::Refused(problem) => return problem.into_response(),
             Self::Missing(what) => (
                 StatusCode::NOT_FOUND,
                 "Not found",

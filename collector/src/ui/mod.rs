@@ -21,7 +21,6 @@ mod sessions;
 mod step;
 mod table;
 mod verification;
-mod viewer;
 mod who;
 mod words;
 

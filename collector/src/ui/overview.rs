@@ -3,9 +3,9 @@
 use super::layout::{Failed, Page, empty, page};
 use super::link::{self, Query};
 use super::step::{Around, step};
-use super::viewer::Viewer;
 use super::words::{moment, number};
 use super::{plot, sessions, table};
+use crate::server::viewer::Viewer;
 use crate::server::{App, now};
 use crate::store::filter::Filter;
 use crate::store::survey::{About, Counts, Dimension, Show};

@@ -1,8 +1,8 @@
 //! `/verification`: whether everything is there, and how to check it without this server.
 
 use super::layout::{Failed, Page, command, empty, page};
-use super::viewer::Viewer;
 use super::words::{chip, code, counted, moment, number, text};
+use crate::server::viewer::Viewer;
 use crate::server::{App, now};
 use crate::store::model::{RecordedGap, RecorderState, RecorderSummary};
 use crate::store::survey::Hole;

@@ -2,10 +2,10 @@
 
 use super::layout::{Failed, Page, empty, page};
 use super::link::{self, Query};
-use super::viewer::Viewer;
 use super::words::{moment, number, text};
 use super::{plot, sessions, table};
 use crate::server::App;
+use crate::server::viewer::Viewer;
 use crate::store::filter::Filter;
 use crate::store::survey::{About, Dimension};
 use axum::extract::State;
