@@ -9,7 +9,16 @@ export function launch() {
   });
 }
 
-/** Signs in as a person does. */
-export async function signIn(page, collector, token) {
-  await page.context().setExtraHTTPHeaders({ authorization: `Bearer ${token}` });
+/** Logs in as a person does, with a token. */
+export async function logIn(page, collector, token, look) {
+  await page.goto(collector.base);
+  await look?.();
+  await page.getByLabel("Token").fill(token);
+  await page.getByRole("button", { name: "Log in with a token" }).click();
+  await page.getByRole("heading", { name: "Overview" }).waitFor();
+}
+
+/** Every request with a token: logins are counted, and tests are many. */
+export function present(page, token) {
+  return page.context().setExtraHTTPHeaders({ authorization: `Bearer ${token}` });
 }

@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Collector } from "./collector.mjs";
-import { launch, signIn } from "./browser.mjs";
+import { launch, logIn } from "./browser.mjs";
 import { SESSION, fill } from "./records.mjs";
 
 const folder = process.argv[2] ?? "shots";
@@ -15,7 +15,7 @@ try {
   for (const [mode, colorScheme, viewport] of [["light", "light", { width: 1280, height: 860 }], ["dark", "dark", { width: 1280, height: 860 }], ["phone", "light", { width: 390, height: 800 }]]) {
     const context = await browser.newContext({ colorScheme, viewport, timezoneId: "Europe/Berlin", locale: "en-GB" });
     const page = await context.newPage();
-    await signIn(page, collector, token, async () => page.screenshot({ path: join(folder, `login-${mode}.png`) }));
+    await logIn(page, collector, token, async () => page.screenshot({ path: join(folder, `login-${mode}.png`) }));
     const session = `/sessions/${encodeURIComponent(SESSION)}`;
     for (const [name, path, before] of [
       ["overview", "/"], ["sessions", "/sessions"], ["search", "/search?q=payments"], ["session", session],

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { launch, signIn } from "./browser.mjs";
+import { launch, logIn, present } from "./browser.mjs";
 import { Collector } from "./collector.mjs";
 import { PROMPTS, SESSION, Teller, fill, open } from "./records.mjs";
 
@@ -39,7 +39,7 @@ async function as(role, options, use) {
   page.on("console", (message) => { if (message.type() === "error" && !/status of 4\d\d|\/v1\/tail/.test(message.text() + message.location().url)) wrong.push(message.text()); });
   page.on("dialog", (dialog) => { wrong.push(`dialog ${dialog.message()}`); dialog.dismiss(); });
   try {
-    if (role) await signIn(page, collector, tokens[role]);
+    if (role) await present(page, tokens[role]);
     await use(page, (path) => page.goto(collector.base + path));
     assert.deepEqual(wrong, []);
   } finally {
@@ -196,6 +196,25 @@ test("roles: what is for administrators is for them", async () => {
     assert.match(await page.locator("tbody").textContent(), /gateway/);
   });
 });
+
+test("log in where a shared link led, and out", () => as(null, {}, async (page, go) => {
+  await go(`${session}?show=refused`);
+  assert.match(page.url(), /\/login\?next=/);
+  await page.getByLabel("Token").fill("no-such-token-0123456789");
+  await page.keyboard.press("Enter");
+  await page.getByText("not known").waitFor();
+  await go(`${session}?show=refused`);
+  await page.getByLabel("Token").fill(tokens.auditor);
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/show=refused/);
+  assert.equal(await page.locator("details.step").count(), 2);
+  await page.getByRole("button", { name: "Log out" }).click();
+  await page.waitForURL(/\/login/);
+  await go("/sessions");
+  assert.match(page.url(), /\/login/);
+  await page.evaluate(axe);
+  assert.deepEqual((await page.evaluate(() => axe.run())).violations.map((violation) => violation.id).filter((id) => id !== "region"), []);
+}));
 
 test("nothing is shown to nobody, or to a gateway", async () => {
   for (const authorization of [undefined, `Bearer ${tokens.ingest}`]) {

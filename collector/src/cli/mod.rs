@@ -1,5 +1,6 @@
 //! The command line.
 
+mod access;
 mod config;
 mod evidence;
 mod keygen;

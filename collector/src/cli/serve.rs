@@ -1,6 +1,6 @@
 //! `serve`: the collector as a service.
 
-use super::{Failure, database, retention};
+use super::{Failure, access, database, retention};
 use crate::evidence::keys::KeySet;
 use crate::evidence::tombstone::TombstoneKey;
 use crate::server::auth::Token;
@@ -60,6 +60,8 @@ pub(super) struct Arguments {
     /// Most batches waiting to be written; more is answered 429.
     #[arg(long, default_value_t = Limits::default().queue_batches, value_parser = at_least_one)]
     queue_batches: usize,
+    #[command(flatten)]
+    access: access::Arguments,
     /// How to write log lines (to standard error).
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,
@@ -77,7 +79,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         body_bytes: arguments.max_batch_bytes.clamp(1, 1 << 30),
         queue_bytes: arguments.queue_bytes,
         queue_batches: arguments.queue_batches,
-        ..Limits::default()
+        ..arguments.access.limits()
     };
     let ingest_token = token(arguments.ingest_token_file.as_deref(), INGEST_TOKEN)?;
     let auditor_token = token(arguments.auditor_token_file.as_deref(), AUDITOR_TOKEN)?;
@@ -107,7 +109,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         auditor_token,
         keys,
         limits,
-        access: Default::default(),
+        access: arguments.access.options()?,
+        tls: arguments.access.tls(),
     };
     let server = Server::start(config).await?;
     let address = server.address();
@@ -115,6 +118,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         write_atomically(path, &format!("{address}\n"))
             .map_err(|source| Failure::File { path: path.clone(), source })?;
     }
+    arguments.access.announce(&arguments.database, address).await?;
     tracing::info!(%address, "Listening.");
     let pruning = arguments.retain.zip(tombstone_key);
     let pruning = pruning.map(|(age, key)| tokio::spawn(prune_hourly(arguments.database, age, key)));
@@ -145,7 +149,7 @@ async fn prune_hourly(database: Database, age: Duration, key: TombstoneKey) {
     }
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     let number: usize = text.parse().map_err(|error| format!("{error}"))?;
     if number == 0 { Err("with 0 nothing would ever be taken".to_owned()) } else { Ok(number) }
 }

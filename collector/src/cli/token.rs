@@ -1,6 +1,6 @@
 //! `token` and `access-log`: who may use the collector, and who read what.
 
-use super::{Failure, Format, Source, output, read};
+use super::{Failure, Format, Source, access, output, read};
 use crate::present::table;
 use crate::server::now;
 use crate::store::Writer;
@@ -21,8 +21,10 @@ pub(super) enum Command {
     Create(CreateArguments),
     /// List all tokens, without their text.
     List(ListArguments),
-    /// Revoke a token: it is refused from now on.
+    /// Revoke a token: it is refused from now on, and who logged in with it is logged out.
     Revoke(RevokeArguments),
+    /// Make a link that logs an admin in once, within 15 minutes.
+    Login(LoginArguments),
 }
 
 #[derive(Args)]
@@ -47,6 +49,15 @@ pub(super) struct ListArguments {
     /// How to print.
     #[arg(long, short, value_enum, default_value = "text")]
     output: Format,
+}
+
+#[derive(Args)]
+pub(super) struct LoginArguments {
+    #[command(flatten)]
+    source: Source,
+    /// Where browsers find the collector.
+    #[arg(long, value_name = "URL", value_parser = access::public_url, default_value = "http://127.0.0.1:8088")]
+    public_url: String,
 }
 
 #[derive(Args)]
@@ -78,6 +89,7 @@ pub(super) async fn run(command: Command) -> Result<(), Failure> {
         Command::Create(arguments) => create(arguments).await,
         Command::List(arguments) => list(arguments).await,
         Command::Revoke(arguments) => revoke(arguments).await,
+        Command::Login(arguments) => login(arguments).await,
     }
 }
 
@@ -106,6 +118,12 @@ async fn list(arguments: ListArguments) -> Result<(), Failure> {
         Format::Text if tokens.is_empty() => output::lines(["No tokens."])?,
         Format::Text => output::lines([table::tokens(&tokens, now())])?,
     }
+    Ok(())
+}
+
+async fn login(arguments: LoginArguments) -> Result<(), Failure> {
+    let link = access::link(&arguments.source.database, &arguments.public_url).await?;
+    output::lines([link.as_str()])?;
     Ok(())
 }
 

@@ -1,38 +1,60 @@
 //! How people get in: what is configured, and what is shared of it.
 
+use super::oidc;
 use super::origin::Origin;
+use super::pace::Pace;
 use crate::store::login::Lifetime;
+use std::net::IpAddr;
 use std::time::Duration;
+
+/// Logins that may fail at once from one address; it gets one more every six seconds.
+const FAILURES: f64 = 10.0;
+
+/// Logins that may fail at once from all; there are ten more every six seconds.
+const ALL_FAILURES: f64 = 100.0;
+
+/// Logins with the issuer that may be begun at once from one address, and as many more every minute.
+const FLOWS: f64 = 60.0;
 
 /// How people log in.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where browsers find the collector, `https://records.example.com`; none: where it listens.
     pub public_url: Option<String>,
-    /// How long a session lasts unused.
-    pub idle: Duration,
-    /// How long a session lasts in any case.
-    pub absolute: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { public_url: None, idle: Duration::from_secs(3600), absolute: Duration::from_secs(12 * 3600) }
-    }
+    /// How long a session lasts unused, and in any case.
+    pub lifetime: Lifetime,
+    /// The issuer that people log in with.
+    pub oidc: Option<oidc::Options>,
 }
 
 /// What handlers share of it.
 pub(super) struct Access {
     pub(super) origin: Origin,
     pub(super) lifetime: Lifetime,
+    pub(super) oidc: Option<oidc::Options>,
+    pub(super) failures: Pace<IpAddr>,
+    pub(super) all_failures: Pace<()>,
+    pub(super) flows: Pace<IpAddr>,
 }
 
 impl Access {
-    pub(super) fn new(options: Options) -> Self {
-        let secure = options.public_url.as_ref().is_some_and(|url| url.starts_with("https://"));
+    pub(super) fn new(options: Options, tls: bool) -> Self {
+        let public = options.public_url;
+        let secure = public.as_ref().map_or(tls, |url| url.starts_with("https://"));
         Self {
-            origin: Origin { public: options.public_url, secure },
-            lifetime: Lifetime { idle: options.idle, absolute: options.absolute },
+            origin: Origin { public, secure },
+            lifetime: options.lifetime,
+            oidc: options.oidc,
+            failures: Pace::new(FAILURES / 60.0, FAILURES),
+            all_failures: Pace::new(ALL_FAILURES / 60.0, ALL_FAILURES),
+            flows: Pace::new(FLOWS / 60.0, FLOWS),
         }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let hour = Duration::from_secs(3600);
+        Self { public_url: None, lifetime: Lifetime { idle: hour, absolute: 12 * hour }, oidc: None }
     }
 }

@@ -50,6 +50,7 @@ async fn take(app: &App, request: Request<Body>) -> Result<Acknowledgement, Prob
     let kid = check_signature(app, admitted.signature.as_deref(), &body)?;
     let batch = ReceivedBatch::parse(body, admitted.signature, kid, now())
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed", error.to_string()))?;
+    app.recorders.take(&batch.recorder, Instant::now()).map_err(too_often)?;
     let acknowledged = store(app, batch).await;
     app.metrics.latency.observe(started.elapsed().as_secs_f64());
     acknowledged
@@ -65,7 +66,8 @@ struct Admitted<'a> {
 /// Decides by the headers alone. Room for the whole body is set aside before its first byte is read: what waits is
 /// bounded in bytes.
 async fn admit<'a>(app: &'a App, headers: &HeaderMap) -> Result<Admitted<'a>, Problem> {
-    auth::require(app, headers, Action::Post).await?;
+    let caller = auth::require(app, headers, Action::Post).await?;
+    app.posters.take(&caller.token, Instant::now()).map_err(too_often)?;
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         let detail = "batches are sent without a content encoding";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "contentEncoding", detail));
@@ -171,6 +173,11 @@ fn unavailable(error: &SubmitError, reason: &'static str) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string())
         .because(reason)
         .retry_after(RETRY_AFTER)
+}
+
+fn too_often(seconds: u32) -> Problem {
+    let detail = "batches come too often";
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "tooOften", detail).retry_after(seconds)
 }
 
 fn busy() -> Problem {

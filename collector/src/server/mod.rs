@@ -3,12 +3,19 @@
 pub mod access;
 pub mod auth;
 mod cookie;
+mod headers;
 mod health;
 mod ingest;
+mod listener;
+mod login;
 mod metrics;
+pub mod oidc;
 mod origin;
+mod pace;
+mod page;
 mod problem;
 mod read;
+pub mod tls;
 pub(crate) mod viewer;
 
 use crate::evidence::keys::KeySet;
@@ -17,13 +24,17 @@ use crate::store::{Database, Reader, StoreError, Writer};
 use auth::{Configured, Token};
 use axum::Router;
 use axum::http::StatusCode;
+use axum::middleware;
 use axum::routing::{get, post};
 use chaperone_record::Timestamp;
+use listener::Listener;
 use metrics::Metrics;
+use pace::Pace;
 use problem::Problem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tls::Tls;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
@@ -51,6 +62,8 @@ pub struct Config {
     pub limits: Limits,
     /// How people log in.
     pub access: access::Options,
+    /// What TLS is served with; none: plain HTTP.
+    pub tls: Option<tls::Files>,
 }
 
 /// Bounds on what the server holds.
@@ -64,6 +77,12 @@ pub struct Limits {
     pub queue_batches: usize,
     /// How long a request's head, and then its body, may take to arrive.
     pub client_timeout: Duration,
+    /// Most connections at a time.
+    pub connections: usize,
+    /// Most batches a second of one recorder, on average.
+    pub recorder_rate: u32,
+    /// Most batches a second with one token, on average.
+    pub token_rate: u32,
 }
 
 impl Default for Limits {
@@ -73,6 +92,9 @@ impl Default for Limits {
             queue_bytes: 64 << 20,
             queue_batches: 1024,
             client_timeout: Duration::from_secs(30),
+            connections: 1024,
+            recorder_rate: 1000,
+            token_rate: 5000,
         }
     }
 }
@@ -90,6 +112,9 @@ pub enum StartError {
         `chaperone token create --role ingest`"
     )]
     NoIngestToken,
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
     /// The address.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -112,6 +137,10 @@ pub(crate) struct App {
     limits: Limits,
     access: access::Access,
     room: Semaphore,
+    /// How often each recorder posts.
+    recorders: Pace<String>,
+    /// How often is posted with each token.
+    posters: Pace<Option<String>>,
     /// Turns to read.
     reads: Arc<Semaphore>,
     metrics: Metrics,
@@ -128,7 +157,7 @@ impl App {
 pub struct Server {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
-    serving: JoinHandle<std::io::Result<()>>,
+    serving: JoinHandle<()>,
     writing: JoinHandle<Writer>,
     reader: Reader,
     tokens: Reader,
@@ -144,8 +173,8 @@ impl Server {
             return Err(StartError::NoIngestToken);
         }
         let refused = |source| StartError::Listen { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
+        let socket = TcpListener::bind(config.listen).await.map_err(refused)?;
+        let address = socket.local_addr().map_err(refused)?;
 
         let limits = config.limits;
         let (queue, writing) = WriteQueue::start(writer, limits.queue_batches);
@@ -156,17 +185,19 @@ impl Server {
             configured: Configured { ingest: config.ingest_token, auditor: config.auditor_token },
             keys: config.keys,
             limits,
-            access: access::Access::new(config.access),
+            access: access::Access::new(config.access, config.tls.is_some()),
+            recorders: pace(limits.recorder_rate),
+            posters: pace(limits.token_rate),
             database: config.database,
             room: Semaphore::new(limits.queue_bytes.max(limits.body_bytes).min(Semaphore::MAX_PERMITS)),
             reads: Arc::new(Semaphore::new(READS)),
             metrics: Metrics::new(),
         });
         let (stop, stopped) = oneshot::channel();
-        let serve = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
-            let _ = stopped.await;
-        });
-        let serving = tokio::spawn(async move { serve.await });
+        let tls = config.tls.map(Tls::start).transpose()?;
+        let listener =
+            Listener { socket, tls, connections: limits.connections, timeout: limits.client_timeout };
+        let serving = tokio::spawn(listener.serve(router(app), stopped));
         Ok(Self { address, stop, serving, writing, reader, tokens })
     }
 
@@ -209,6 +240,12 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/access-log", get(read::access_log))
         .route("/v1/tokens", get(read::tokens))
         .merge(crate::ui::routes())
+        .route("/v1/me", get(login::me))
+        .route("/login", get(login::login_page).post(login::with_token))
+        .route("/login/once", get(login::once_page).post(login::once))
+        .route("/login/oidc", get(login::to_issuer))
+        .route("/login/callback", get(login::from_issuer))
+        .route("/logout", post(login::logout))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
@@ -220,7 +257,13 @@ fn router(app: Arc<App>) -> Router {
                 "this path does not take this method",
             )
         })
+        .layer(middleware::from_fn_with_state(app.clone(), headers::secure))
         .with_state(app)
+}
+
+/// So many a second, and twice as many at once.
+fn pace<K: Clone + Eq + std::hash::Hash>(rate: u32) -> Pace<K> {
+    Pace::new(rate.into(), 2.0 * f64::from(rate))
 }
 
 /// The system's clock, which a wrong setting may put before 1970.

@@ -57,7 +57,6 @@ pub(super) async fn get(Path(name): Path<String>) -> Result<impl IntoResponse, F
     let headers = [
         (header::CONTENT_TYPE, asset.media_type),
         (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     Ok((headers, asset.text))
 }

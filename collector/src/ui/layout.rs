@@ -5,27 +5,16 @@ use super::words::text;
 use crate::server::viewer::Viewer;
 use crate::store::StoreError;
 use crate::store::access::Role;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
-
-/// Nothing but what this server sends, and no script or style within a page.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-
-const SECURITY: [(HeaderName, &str); 4] = [
-    (header::CONTENT_SECURITY_POLICY, POLICY),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::REFERRER_POLICY, "no-referrer"),
-    (header::CACHE_CONTROL, "no-store"),
-];
 
 /// A page, ready to be sent.
 pub(super) struct Page(StatusCode, Markup);
 
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
-        (self.0, SECURITY, Html(self.1.into_string())).into_response()
+        (self.0, Html(self.1.into_string())).into_response()
     }
 }
 

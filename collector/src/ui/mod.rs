@@ -29,6 +29,11 @@ use axum::Router;
 use axum::routing::get;
 use std::sync::Arc;
 
+/// The URL of how pages look; it can be loaded by anybody.
+pub(crate) fn stylesheet() -> &'static str {
+    assets::STYLE.url()
+}
+
 /// Every page and what they load.
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()

@@ -1,0 +1,101 @@
+//! Connections: how many at a time, over TLS or not, and how long a client may take to say what it wants.
+
+use super::tls::Tls;
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// How long to wait where the machine has no connection left to give.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// Where a request comes from: the other end of its connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+/// What listens, and how.
+pub(super) struct Listener {
+    pub(super) socket: TcpListener,
+    pub(super) tls: Option<Tls>,
+    /// Most connections at a time; further ones wait to be accepted.
+    pub(super) connections: usize,
+    /// How long a TLS handshake, or a request's head, may take; and how long a connection may be idle.
+    pub(super) timeout: Duration,
+}
+
+impl Listener {
+    /// Serves until it is told to stop, and then what is in flight.
+    pub(super) async fn serve(self, router: Router, mut stopped: oneshot::Receiver<()>) {
+        let room = Arc::new(Semaphore::new(self.connections.clamp(1, Semaphore::MAX_PERMITS)));
+        let graceful = GracefulShutdown::new();
+        let timeout = self.timeout;
+        loop {
+            let (stream, peer, turn) = tokio::select! {
+                _ = &mut stopped => break,
+                accepted = self.accept(&room) => accepted,
+            };
+            let tls = self.tls.as_ref().map(Tls::acceptor);
+            let (router, watcher) = (router.clone(), graceful.watcher());
+            tokio::spawn(async move {
+                match tls {
+                    None => converse(stream, peer, router, watcher, timeout).await,
+                    Some(tls) => match tokio::time::timeout(timeout, tls.accept(stream)).await {
+                        Ok(Ok(stream)) => converse(stream, peer, router, watcher, timeout).await,
+                        Ok(Err(_)) | Err(_) => {}
+                    },
+                }
+                drop(turn);
+            });
+        }
+        drop(self.socket);
+        graceful.shutdown().await;
+    }
+
+    async fn accept(&self, room: &Arc<Semaphore>) -> (TcpStream, Peer, OwnedSemaphorePermit) {
+        loop {
+            // The semaphore is never closed.
+            let Ok(turn) = room.clone().acquire_owned().await else { continue };
+            match self.socket.accept().await {
+                Ok((stream, peer)) => {
+                    let _ = stream.set_nodelay(true);
+                    return (stream, Peer(peer.ip().to_canonical()), turn);
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "Could not accept a connection.");
+                    tokio::time::sleep(EXHAUSTED).await;
+                }
+            }
+        }
+    }
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    router: Router,
+    watcher: Watcher,
+    timeout: Duration,
+) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        let answer = router.call(request);
+        async move { answer.await as Result<Response<Body>, Infallible> }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(timeout);
+    // A client that breaks off is no error of the server's.
+    let _ = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await;
+}
