@@ -33,7 +33,7 @@ enum Command {
     #[command(
         after_help = "Example:\n  CHAPERONE_COLLECTOR_TOKEN=… chaperone serve --database records.db --public-key public-keys.json"
     )]
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
     /// List sessions, the newest first: all, or those with an exchange that the options describe.
     #[command(after_help = "Examples:\n  chaperone sessions --user alice --since 2h\n  \
         chaperone sessions --namespace payments --verb delete --decision refused -o json")]
@@ -169,7 +169,7 @@ pub fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Serve(arguments) => serve::run(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Serve(arguments) => serve::run(*arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Sessions(arguments) => read::sessions(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Search(arguments) => read::search(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Show(arguments) => read::show(arguments).await.map(|()| ExitCode::SUCCESS),

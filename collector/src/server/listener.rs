@@ -51,10 +51,11 @@ impl Listener {
             tokio::spawn(async move {
                 match tls {
                     None => converse(stream, peer, router, watcher, timeout).await,
-                    Some(tls) => match tokio::time::timeout(timeout, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => converse(stream, peer, router, watcher, timeout).await,
-                        Ok(Err(_)) | Err(_) => {}
-                    },
+                    Some(tls) => {
+                        if let Ok(Ok(stream)) = tokio::time::timeout(timeout, tls.accept(stream)).await {
+                            converse(stream, peer, router, watcher, timeout).await;
+                        }
+                    }
                 }
                 drop(turn);
             });

@@ -49,6 +49,7 @@ impl FromRequestParts<Arc<App>> for Viewer {
 }
 
 /// A form that a [`Viewer`] submitted from the own site, `csrf` checked and taken out.
+#[allow(dead_code, reason = "for pages with forms")]
 pub(crate) struct Submitted {
     /// Who.
     pub(crate) viewer: Viewer,

@@ -342,7 +342,7 @@ fn agent() -> ureq::Agent {
     config.build().into()
 }
 
-fn answer(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
+pub fn answer(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
     let mut response = result.unwrap();
     Answer {
         status: response.status().as_u16(),
