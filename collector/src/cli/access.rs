@@ -16,7 +16,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 #[derive(Args)]
-pub(super) struct Arguments {
+pub(super) struct AccessArguments {
     /// Where browsers find the collector, like https://records.example.com. Default: where it listens.
     #[arg(long, value_name = "URL", value_parser = public_url)]
     public_url: Option<String>,
@@ -70,7 +70,7 @@ pub(super) struct Arguments {
     token_rate: u32,
 }
 
-impl Arguments {
+impl AccessArguments {
     pub(super) fn limits(&self) -> Limits {
         Limits {
             client_timeout: self.client_timeout.max(Duration::from_millis(1)),

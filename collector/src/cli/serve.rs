@@ -61,7 +61,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = Limits::default().queue_batches, value_parser = at_least_one)]
     queue_batches: usize,
     #[command(flatten)]
-    access: access::Arguments,
+    access: access::AccessArguments,
     /// How to write log lines (to standard error).
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,

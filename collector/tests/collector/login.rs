@@ -235,7 +235,8 @@ fn no_other_answer_of_an_issuer_is_taken() {
         assert_eq!(come_back(&mut browser, &asked["state"], &code).status, 403, "{case}");
         assert_eq!(browser.me(), None, "{case}");
     }
-    // A wrong state uses the login up.
+    // A wrong state uses the login up. (Another collector: so many logins may fail at one.)
+    let server = with_issuer(&place, &issuer.url);
     let mut browser = Browser::new(&server);
     let asked = begin(&mut browser, &issuer);
     let code = issuer.code(&asked, auditor.clone());
