@@ -32,7 +32,7 @@ CYCLONEDX := $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx
 
 say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 
-.PHONY: bench-collector image compose-smoke test-docs bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-manifests test-faults wasm wasm-panic programs rust-targets kube-local
+.PHONY: bench-collector image compose-smoke test-docs bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-manifests test-faults test-ui wasm wasm-panic programs rust-targets kube-local
 
 help: ## Print this
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -40,7 +40,7 @@ help: ## Print this
 demo: wasm programs $(VENV) kube-local ## An agent's kubectl session through Envoy, and what the auditor sees of it
 	@target/debug/demo
 
-test: lint test-native test-wasm test-e2e test-clients test-manifests test-faults ## Everything that is tested
+test: lint test-native test-wasm test-e2e test-clients test-manifests test-ui test-faults ## Everything that is tested
 
 build: wasm programs ## The filter, the collector and the harness
 
@@ -92,6 +92,10 @@ image: $(CYCLONEDX) ## The filter as an OCI image, with SBOM and checksums, in t
 
 compose-smoke: $(VENV) ## `docker compose up` for real, and a session through it
 	@scripts/compose-smoke
+# In a browser of the machine's own: Debian's package `chromium`, or CHROMIUM=/path.
+test-ui: programs $(VENV) ## The web UI in a real browser: questions, keys, phone, hostile records, accessibility
+	$(call say,Web UI)
+	cd test-harness/ui && PATH="$$PATH:$(CURDIR)/.venv/bin" && npm ci --no-audit --no-fund --silent && npm test
 
 bench-mask: rust-targets $(VENV) ## Throughput of masking, in wasm under V8 and natively
 	@PATH="$$PATH:$(CURDIR)/.venv/bin" node examples/mask_throughput.mjs

@@ -7,6 +7,7 @@
 //! - [`forward`] sends them to others as they come.
 //! - [`reconcile`] compares the records with the API server's audit log.
 //! - [`present`] turns records, which are untrusted, into text that is safe on a terminal.
+//! - [`ui`] shows them in a browser.
 //! - [`cli`] is the command line around all of it.
 
 pub mod cli;
@@ -17,3 +18,4 @@ pub mod present;
 pub mod reconcile;
 pub mod server;
 pub mod store;
+pub mod ui;

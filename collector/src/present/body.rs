@@ -89,7 +89,7 @@ fn body(
 }
 
 /// The bytes of a body that is not JSON: `{"encoding": "utf-8" | "base64", "data": "…"}` and nothing else.
-fn encoded(object: &Value) -> Option<Vec<u8>> {
+pub(crate) fn encoded(object: &Value) -> Option<Vec<u8>> {
     let members = object.as_object().filter(|members| members.len() == 2)?;
     let data = members.get("data")?.as_str()?;
     match members.get("encoding")?.as_str()? {
@@ -109,7 +109,7 @@ fn raw(out: &mut Vec<String>, data: &[u8]) {
 }
 
 /// A path in the one form that is compared: `$.items[*].data['tls.crt'] (jwt)` as `.items[*].data.tls.crt`.
-fn normal(path: &str) -> String {
+pub(crate) fn normal(path: &str) -> String {
     let path = without_pattern(path);
     let (mut out, mut rest) = (String::new(), path.strip_prefix('$').unwrap_or(path));
     while let Some(at) = rest.find('[') {

@@ -248,7 +248,7 @@ pub(super) fn micros_between(from: i64, to: i64) -> u64 {
 }
 
 /// A length of time as short as it can be read: `640 µs`, `12 ms`, `1.2 s`, `3 min 4 s`, `2 h 5 min`.
-pub(super) fn duration(micros: u64) -> String {
+pub(crate) fn duration(micros: u64) -> String {
     let seconds = micros / 1_000_000;
     match micros {
         0..1_000 => format!("{micros} µs"),

@@ -134,11 +134,11 @@ pub enum StartError {
 pub(crate) struct App {
     database: Database,
     queue: WriteQueue,
-    reader: Reader,
+    pub(crate) reader: Reader,
     /// Reads tokens, so that no long search is in the way.
     tokens: Reader,
     configured: Configured,
-    keys: KeySet,
+    pub(crate) keys: KeySet,
     limits: Limits,
     access: access::Access,
     room: Semaphore,
@@ -248,6 +248,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/recorders", get(read::recorders))
         .route("/v1/access-log", get(read::access_log))
         .route("/v1/tokens", get(read::tokens))
+        .merge(crate::ui::routes())
         .route("/v1/me", get(login::me))
         .route("/login", get(login::login_page).post(login::with_token))
         .route("/login/once", get(login::once_page).post(login::once))

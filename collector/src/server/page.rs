@@ -1,4 +1,4 @@
-//! The pages of logging in: plain HTML, without any script or style.
+//! The pages of logging in: plain HTML, without any script.
 
 use super::problem::Problem;
 use axum::http::{StatusCode, header};
@@ -49,7 +49,8 @@ pub(super) fn page(heading: &str, body: &str) -> Html<String> {
     Html(format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{heading} · Chaperone</title>\n\
-        </head>\n<body>\n<main>\n<h1>{heading}</h1>\n{body}\n</main>\n</body>\n</html>\n"
+        <link rel=\"stylesheet\" href=\"{}\">\n</head>\n<body class=\"plain\">\n<main>\n<h1>{heading}</h1>\n{body}\n</main>\n</body>\n</html>\n",
+        crate::ui::stylesheet()
     ))
 }
 

@@ -24,6 +24,7 @@ pub mod retention;
 mod rows;
 mod schema;
 mod statement;
+pub mod survey;
 mod words;
 mod write;
 pub mod writer;

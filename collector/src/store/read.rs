@@ -24,7 +24,7 @@ const READERS: u32 = 4;
 #[derive(Clone)]
 pub struct Reader {
     pub(super) pool: AnyPool,
-    dialect: Dialect,
+    pub(super) dialect: Dialect,
     bodies: Option<Bodies>,
 }
 
@@ -275,7 +275,7 @@ pub(super) fn json<T: DeserializeOwned>(row: &AnyRow, column: &'static str) -> R
     .map_err(|_| damaged())
 }
 
-fn gap(row: &AnyRow) -> Result<RecordedGap, StoreError> {
+pub(super) fn gap(row: &AnyRow) -> Result<RecordedGap, StoreError> {
     let number = |column| Ok::<_, StoreError>(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0));
     Ok(RecordedGap {
         recorder: row.try_get("recorder")?,
