@@ -40,7 +40,7 @@ help: ## Print this
 demo: wasm programs $(VENV) kube-local ## An agent's kubectl session through Envoy, and what the auditor sees of it
 	@target/debug/demo
 
-test: lint test-native test-wasm test-e2e test-clients test-manifests test-ui test-faults ## Everything that is tested
+test: lint test-native test-docs test-wasm test-e2e test-clients test-manifests test-ui test-faults ## Everything that is tested
 
 build: wasm programs ## The filter, the collector and the harness
 
