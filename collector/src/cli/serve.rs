@@ -60,6 +60,9 @@ pub(super) struct Arguments {
     /// Most batches waiting to be written; more is answered 429.
     #[arg(long, default_value_t = Limits::default().queue_batches, value_parser = at_least_one)]
     queue_batches: usize,
+    /// Most live tails at a time; more are answered 429.
+    #[arg(long, default_value_t = Limits::default().tails)]
+    max_tails: usize,
     /// How to write log lines (to standard error).
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,
@@ -77,6 +80,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         body_bytes: arguments.max_batch_bytes.clamp(1, 1 << 30),
         queue_bytes: arguments.queue_bytes,
         queue_batches: arguments.queue_batches,
+        tails: arguments.max_tails,
     };
     let ingest_token = token(arguments.ingest_token_file.as_deref(), INGEST_TOKEN)?;
     let auditor_token = token(arguments.auditor_token_file.as_deref(), AUDITOR_TOKEN)?;

@@ -5,7 +5,9 @@ mod bodies;
 mod cloudevents;
 mod har;
 mod ocsf;
+pub mod order;
 
+use crate::evidence::bundle;
 use crate::store::filter::Filter;
 use crate::store::model::ExchangeDetail;
 use crate::store::{Reader, StoreError};
@@ -44,6 +46,15 @@ pub enum ExportError {
     /// The file.
     #[error(transparent)]
     Write(#[from] io::Error),
+}
+
+impl From<bundle::ExportError> for ExportError {
+    fn from(error: bundle::ExportError) -> Self {
+        match error {
+            bundle::ExportError::Store(error) => Self::Store(error),
+            bundle::ExportError::Write(error) => Self::Write(error),
+        }
+    }
 }
 
 /// Writes the exchanges; says how many there are. None where there is no such session.

@@ -102,6 +102,7 @@ async fn store(app: &App, batch: ReceivedBatch) -> Result<Acknowledgement, Probl
     })?;
     match stored {
         Stored::New { foreign } => {
+            app.tails.wake();
             app.metrics.batches.inc();
             app.metrics.entries.inc_by(entries);
             app.metrics.bytes.inc_by(bytes);

@@ -1,11 +1,14 @@
 //! The HTTP server: ingest for filters, a read API for auditors, and what operators watch.
 
 pub mod auth;
+mod export;
 mod health;
 mod ingest;
 mod metrics;
 mod problem;
 mod read;
+mod shared;
+mod tail;
 
 use crate::evidence::keys::KeySet;
 use crate::store::writer::WriteQueue;
@@ -20,6 +23,7 @@ use problem::Problem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tail::Tails;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
@@ -56,11 +60,13 @@ pub struct Limits {
     pub queue_bytes: usize,
     /// Most batches waiting to be written.
     pub queue_batches: usize,
+    /// Most live tails at a time.
+    pub tails: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes: 8 << 20, queue_bytes: 64 << 20, queue_batches: 1024 }
+        Self { body_bytes: 8 << 20, queue_bytes: 64 << 20, queue_batches: 1024, tails: 2048 }
     }
 }
 
@@ -100,6 +106,11 @@ struct App {
     /// Turns to read.
     reads: Arc<Semaphore>,
     metrics: Metrics,
+    tails: Tails,
+    /// Where exports take their moment of.
+    database: Database,
+    /// Exports that may be made.
+    exports: Arc<Semaphore>,
 }
 
 /// A server that runs until it is stopped.
@@ -108,6 +119,7 @@ pub struct Server {
     stop: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
     writing: JoinHandle<Writer>,
+    tailing: JoinHandle<()>,
     reader: Reader,
     tokens: Reader,
 }
@@ -127,6 +139,7 @@ impl Server {
 
         let limits = config.limits;
         let (queue, writing) = WriteQueue::start(writer, limits.queue_batches);
+        let (tails, tailing) = Tails::start(reader.clone(), limits.tails);
         let app = Arc::new(App {
             queue,
             reader: reader.clone(),
@@ -137,13 +150,16 @@ impl Server {
             room: Semaphore::new(limits.queue_bytes.max(limits.body_bytes).min(Semaphore::MAX_PERMITS)),
             reads: Arc::new(Semaphore::new(READS)),
             metrics: Metrics::new(),
+            tails,
+            database: config.database,
+            exports: Arc::new(Semaphore::new(export::EXPORTS)),
         });
         let (stop, stopped) = oneshot::channel();
         let serve = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
             let _ = stopped.await;
         });
         let serving = tokio::spawn(async move { serve.await });
-        Ok(Self { address, stop, serving, writing, reader, tokens })
+        Ok(Self { address, stop, serving, writing, tailing, reader, tokens })
     }
 
     /// Where it listens.
@@ -153,6 +169,8 @@ impl Server {
 
     /// Takes no more requests, answers those in flight, writes what waits, and closes the database.
     pub async fn stop(mut self) {
+        // Tails end with it: they would never by themselves.
+        self.tailing.abort();
         let _ = self.stop.send(());
         if tokio::time::timeout(GRACE, &mut self.serving).await.is_err() {
             tracing::warn!("Requests were still in flight after the grace period; they were dropped.");
@@ -181,6 +199,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/exchanges", get(read::exchanges))
         .route("/v1/search", get(read::search))
         .route("/v1/exchanges/{exchange}", get(read::exchange))
+        .route("/v1/tail", get(tail::tail))
+        .route("/v1/export", get(export::export))
         .route("/v1/recorders", get(read::recorders))
         .route("/v1/access-log", get(read::access_log))
         .route("/v1/tokens", get(read::tokens))

@@ -29,6 +29,11 @@ impl Problem {
         Self { reason, ..self }
     }
 
+    /// The HTTP status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// The stable name in metrics: the code, or what it leaves open.
     pub(crate) fn reason(&self) -> &'static str {
         self.reason

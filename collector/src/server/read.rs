@@ -1,6 +1,6 @@
 //! The auditors' read API. Every route needs a token that may read.
 
-use super::auth::{self, Action};
+use super::auth::{self, Action, Caller};
 use super::problem::Problem;
 use super::{App, now};
 use crate::store::StoreError;
@@ -49,6 +49,12 @@ async fn admit(parts: &Parts, app: &App, action: Action) -> Result<OwnedSemaphor
         let detail = "too many are reading";
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", detail).retry_after(1)
     })?;
+    log_access(app, parts, caller).await?;
+    Ok(turn)
+}
+
+/// Writes to the access log what somebody asks for.
+pub(super) async fn log_access(app: &App, parts: &Parts, caller: Caller) -> Result<(), Problem> {
     let asked = parts.uri.path_and_query().map_or("/", |asked| asked.as_str());
     let access = Access {
         time: now(),
@@ -61,8 +67,7 @@ async fn admit(parts: &Parts, app: &App, action: Action) -> Result<OwnedSemaphor
         let detail = "what is not in the access log cannot be read, and it could not be written";
         tracing::error!(%error, "Could not write the access log.");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(1)
-    })?;
-    Ok(turn)
+    })
 }
 
 /// `?limit=…&after=…`, and what a [`Filter`] is made of where a list is asked for.
@@ -212,7 +217,7 @@ fn missing(what: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "notFound", format!("no such {what}"))
 }
 
-fn failed(error: StoreError) -> Problem {
+pub(super) fn failed(error: StoreError) -> Problem {
     tracing::error!(%error, "Could not read the database.");
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "the database could not be read")
 }

@@ -11,11 +11,14 @@ use std::time::Duration;
 /// Longest value that is looked for, in bytes.
 const MAX_VALUE: usize = 512;
 
+/// Longest id of a session that is looked for, in bytes.
+const MAX_SESSION: usize = 1024;
+
 /// Most words that are looked for at a time.
 const MAX_WORDS: usize = 16;
 
 /// Whether an exchange was let through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Decision {
     /// The filter let it through.
     Allowed,
@@ -24,7 +27,7 @@ pub enum Decision {
 }
 
 /// What must be true of an exchange. Empty, it takes all.
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
     /// Began at this moment or later: like 2026-11-23T08:00:00Z, or as long ago as 90s, 30m, 2h or 7d.
     #[arg(long, value_name = "TIME", value_parser = moment)]
@@ -32,6 +35,9 @@ pub struct Filter {
     /// Began until this moment.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub until: Option<Timestamp>,
+    /// The session.
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
     /// The user, as the filter maps the token.
     #[arg(long)]
     pub user: Option<String>,
@@ -108,6 +114,7 @@ impl Filter {
         match name {
             "since" => once("since", &mut self.since, time),
             "until" => once("until", &mut self.until, time),
+            "session" => once("session", &mut self.session, text),
             "user" => once("user", &mut self.user, text),
             "group" => once("group", &mut self.group, text),
             "agent" => once("agent", &mut self.agent, text),
@@ -151,6 +158,9 @@ impl Filter {
                 return Err(FilterError::Long(name));
             }
         }
+        if self.session.as_ref().is_some_and(|session| session.len() > MAX_SESSION) {
+            return Err(FilterError::Long("session"));
+        }
         let Some(words) = &self.words else { return Ok(()) };
         match search_words(words).len() {
             0 => Err(FilterError::Form("q", "a word: it has no letter or digit")),
@@ -174,6 +184,7 @@ impl Filter {
             statement.text(" AND x.time <= ").value(micros(until));
         }
         for (condition, value) in [
+            (" AND x.session = ", &self.session),
             (" AND x.username = ", &self.user),
             (" AND x.agent = ", &self.agent),
             (" AND x.model = ", &self.model),

@@ -10,6 +10,7 @@ use super::rows::{
 };
 use super::schema::Dialect;
 use super::statement::{ROWS, Statement};
+use super::tail::{NOT_YET, take_numbers};
 use super::words::words_of;
 use crate::evidence::sha256_hex;
 use chaperone_record::Timestamp;
@@ -100,7 +101,7 @@ impl Index {
         let new: Vec<&ExchangeSummary> = exchanges.values().map(|change| &change.after).collect();
         let mut known = BTreeSet::new();
         for rows in new.chunks(ROWS) {
-            let mut insert = insert_exchanges(rows)?;
+            let mut insert = insert_exchanges(rows, NOT_YET)?;
             insert.text(" ON CONFLICT (exchange) DO NOTHING RETURNING exchange");
             let put_in = insert.query().fetch_all(&mut *connection).await?;
             let put_in: Result<BTreeSet<String>, _> = put_in.iter().map(|row| row.try_get(0)).collect();
@@ -164,9 +165,11 @@ impl Index {
             self.count(change, owner);
         }
         let changed: Vec<&ExchangeSummary> = changes.iter().map(|change| &change.after).collect();
-        write_exchanges(connection, &changed).await?;
         write_sessions(connection, &self.sessions).await?;
-        write_values(connection, &changed).await
+        write_values(connection, &changed).await?;
+        // Last, because from here on other replicas wait until the transaction ends.
+        let last = take_numbers(connection, changed.len()).await?;
+        write_exchanges(connection, &changed, last).await
     }
 
     /// The session of `owner` that a request at `time` continues, or a new one's id.

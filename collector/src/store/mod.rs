@@ -19,6 +19,7 @@ pub mod retention;
 mod rows;
 mod schema;
 mod statement;
+pub mod tail;
 mod words;
 mod write;
 pub mod writer;

@@ -21,7 +21,7 @@ const READERS: u32 = 4;
 #[derive(Clone)]
 pub struct Reader {
     pub(super) pool: AnyPool,
-    dialect: Dialect,
+    pub(super) dialect: Dialect,
 }
 
 impl Reader {

@@ -119,16 +119,20 @@ pub(super) async fn lock_owners(
 }
 
 /// The insertion of exchanges; what to do about those that are there follows.
-pub(super) fn insert_exchanges(rows: &[&ExchangeSummary]) -> Result<Statement, StoreError> {
+/// They get the numbers of change after `last`.
+pub(super) fn insert_exchanges(
+    rows: &[&ExchangeSummary],
+    last: Option<i64>,
+) -> Result<Statement, StoreError> {
     let mut insert = Statement::new(
         "INSERT INTO exchanges (exchange, recorder, session, time, state, username, agent, model, prompt, \
-        verb, api_group, resource, namespace, name, status, masked, refused, verified, user_groups, summary) VALUES ",
+        verb, api_group, resource, namespace, name, status, masked, refused, verified, user_groups, changed, summary) VALUES ",
     );
     let summaries: Vec<String> = rows
         .iter()
         .map(|row| serde_json::to_string(row).map_err(|_| StoreError::Damaged("an exchange's summary")))
         .collect::<Result<_, _>>()?;
-    insert.each(rows.iter().zip(summaries), |insert, (row, summary)| {
+    insert.each(rows.iter().zip(summaries).zip(1..), |insert, ((row, summary), number)| {
         let head = row.requested.as_ref();
         let attribution = head.map(|head| &head.attribution);
         let object = head.and_then(|head| head.object_ref.as_ref());
@@ -179,7 +183,8 @@ pub(super) fn insert_exchanges(rows: &[&ExchangeSummary]) -> Result<Statement, S
         let groups = head.and_then(|head| head.user.as_ref()).map_or(&[][..], |user| &user.groups);
         let groups: String = groups.iter().map(|group| listed(group)).collect();
         insert.text(", ").value(i64::from(row.is_refused())).text(", ").value(i64::from(row.verified));
-        insert.text(", ").value(groups).text(", ").value(summary).text(")");
+        let changed = last.map_or(0, |last| last.saturating_add(number));
+        insert.text(", ").value(groups).text(", ").value(changed).text(", ").value(summary).text(")");
     });
     Ok(insert)
 }
@@ -187,11 +192,15 @@ pub(super) fn insert_exchanges(rows: &[&ExchangeSummary]) -> Result<Statement, S
 pub(super) async fn write_exchanges(
     connection: &mut AnyConnection,
     changed: &[&ExchangeSummary],
+    mut last: i64,
 ) -> Result<(), StoreError> {
     for rows in changed.chunks(ROWS) {
-        let mut upsert = insert_exchanges(rows)?;
+        let mut upsert = insert_exchanges(rows, Some(last))?;
+        last = last.saturating_add(whole(rows.len()));
         upsert.text(
             " ON CONFLICT (exchange) DO UPDATE SET \
+            changed = CASE WHEN exchanges.changed > 0 AND exchanges.state = excluded.state \
+                AND exchanges.session = excluded.session THEN exchanges.changed ELSE excluded.changed END, \
             session = excluded.session, time = excluded.time, state = excluded.state, username = excluded.username, \
             agent = excluded.agent, model = excluded.model, prompt = excluded.prompt, verb = excluded.verb, \
             api_group = excluded.api_group, resource = excluded.resource, namespace = excluded.namespace, \

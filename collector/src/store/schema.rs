@@ -27,12 +27,13 @@ macro_rules! step {
 }
 
 /// The steps, oldest first. Files once released never change.
-const STEPS: [(i64, &str, &str, &str); 5] = [
+const STEPS: [(i64, &str, &str, &str); 6] = [
     step!(1, "records"),
     step!(2, "replicas"),
     step!(3, "search"),
     step!(4, "access"),
     step!(5, "retention"),
+    step!(8, "changes"),
 ];
 
 fn migrator(dialect: Dialect) -> Migrator {
