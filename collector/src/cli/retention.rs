@@ -1,6 +1,6 @@
 //! `prune` and `hold`: what is kept for how long.
 
-use super::{Failure, Source, output, read};
+use super::{DatabaseArguments, Failure, output, progress, read};
 use crate::evidence::tombstone::TombstoneKey;
 use crate::present::counted;
 use crate::server::now;
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 #[derive(Args)]
 pub(super) struct PruneArguments {
     #[command(flatten)]
-    source: Source,
+    source: DatabaseArguments,
     /// Prune what arrived longer ago than this, like 90d.
     #[arg(long, value_name = "SPAN", value_parser = span)]
     older_than: Duration,
@@ -32,7 +32,7 @@ pub(super) struct PruneArguments {
 #[derive(Args)]
 pub(super) struct HoldArguments {
     #[command(flatten)]
-    source: Source,
+    source: DatabaseArguments,
     /// The session's id; without one, held sessions are listed.
     session: Option<String>,
     /// Hold it no longer.
@@ -45,7 +45,9 @@ pub(super) async fn prune(arguments: PruneArguments) -> Result<(), Failure> {
     let key = key.as_ref().filter(|_| !arguments.dry_run);
     // Refuses a database that is not there, or not up to date.
     read::open(&arguments.source).await?.close().await;
+    let bar = progress::going("Pruning");
     let pruned = prune_all(&arguments.source.database, arguments.older_than, key).await?;
+    bar.finish_and_clear();
     let batches =
         if pruned.batches == 1 { "1 batch".to_owned() } else { format!("{} batches", pruned.batches) };
     let word = if key.is_some() { "Pruned" } else { "Would prune" };

@@ -1,6 +1,7 @@
 //! `token` and `access-log`: who may use the collector, and who read what.
 
-use super::{Failure, Format, Source, output, read};
+use super::source::SourceArguments;
+use super::{DatabaseArguments, Failure, Format, output, read};
 use crate::present::table;
 use crate::server::now;
 use crate::store::Writer;
@@ -28,7 +29,7 @@ pub(super) enum Command {
 #[derive(Args)]
 pub(super) struct CreateArguments {
     #[command(flatten)]
-    source: Source,
+    source: DatabaseArguments,
     /// What it is for.
     #[arg(long, value_enum)]
     role: Role,
@@ -43,7 +44,7 @@ pub(super) struct CreateArguments {
 #[derive(Args)]
 pub(super) struct ListArguments {
     #[command(flatten)]
-    source: Source,
+    source: DatabaseArguments,
     /// How to print.
     #[arg(long, short, value_enum, default_value = "text")]
     output: Format,
@@ -52,7 +53,7 @@ pub(super) struct ListArguments {
 #[derive(Args)]
 pub(super) struct RevokeArguments {
     #[command(flatten)]
-    source: Source,
+    source: DatabaseArguments,
     /// The token's id, as `chaperone token list` shows it.
     #[arg(value_name = "ID")]
     id: String,
@@ -61,7 +62,7 @@ pub(super) struct RevokeArguments {
 #[derive(Args)]
 pub(super) struct LogArguments {
     #[command(flatten)]
-    source: Source,
+    source: SourceArguments,
     /// From this moment on: like 2026-11-23T08:00:00Z, or as long ago as 2h or 7d.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
@@ -122,8 +123,8 @@ async fn revoke(arguments: RevokeArguments) -> Result<(), Failure> {
 }
 
 pub(super) async fn access_log(arguments: LogArguments) -> Result<(), Failure> {
-    let reader = read::open(&arguments.source).await?;
-    let log = reader.access_log(arguments.since, arguments.limit.max(1), None).await?;
+    let source = arguments.source.open().await?;
+    let log = source.access_log(arguments.since, arguments.limit.max(1)).await?;
     match arguments.output {
         format @ (Format::Json | Format::Yaml) => output::value(format, &log)?,
         Format::Text if log.accesses.is_empty() => output::lines(["Nobody read anything."])?,

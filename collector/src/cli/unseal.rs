@@ -1,6 +1,6 @@
 //! `unseal`: the originals of what was masked, for who holds the auditor's key.
 
-use super::{Failure, Format, Source, output, read};
+use super::{DatabaseArguments, Failure, Format, output, read};
 use crate::evidence::sealing::{Original, UnsealingKey};
 use crate::present::sanitize::{line, lines};
 use clap::Args;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 #[derive(Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    source: Source,
+    source: DatabaseArguments,
     /// The private key whose public half is `masking.sealTo` in the filter's configuration.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,

@@ -47,6 +47,16 @@ pub enum Exported {
 }
 
 impl Form {
+    /// The word that stands for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bundle => "bundle",
+            Self::Har => "har",
+            Self::Ocsf => "ocsf",
+            Self::Cloudevents => "cloudevents",
+        }
+    }
+
     /// Its media type.
     pub fn media_type(self) -> &'static str {
         match self {

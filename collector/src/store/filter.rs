@@ -26,6 +26,16 @@ pub enum Decision {
     Refused,
 }
 
+impl Decision {
+    /// The word that stands for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// What must be true of an exchange. Empty, it takes all.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
@@ -137,6 +147,34 @@ impl Filter {
             "unverified" => flag("unverified", &mut self.unverified, value),
             _ => Err(FilterError::Unknown),
         }
+    }
+
+    /// Its parts by the names that the API has for them.
+    pub fn parameters(&self) -> Vec<(&'static str, String)> {
+        let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        let flag = |set: bool| set.then(|| "true".to_owned());
+        let parts = [
+            ("since", time(self.since)),
+            ("until", time(self.until)),
+            ("session", self.session.clone()),
+            ("user", self.user.clone()),
+            ("group", self.group.clone()),
+            ("agent", self.agent.clone()),
+            ("model", self.model.clone()),
+            ("prompt", self.prompt.clone()),
+            ("verb", self.verb.clone()),
+            ("apiGroup", self.api_group.clone()),
+            ("resource", self.resource.clone()),
+            ("namespace", self.namespace.clone()),
+            ("name", self.name.clone()),
+            ("decision", self.decision.map(|decision| decision.as_str().to_owned())),
+            ("status", self.status.map(|status| status.to_string())),
+            ("masked", flag(self.masked)),
+            ("incomplete", flag(self.incomplete)),
+            ("unverified", flag(self.unverified)),
+            ("q", self.words.clone()),
+        ];
+        parts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 
     /// Refuses what would take too long.
@@ -301,6 +339,35 @@ mod tests {
             let filter = Filter { words: Some(words.to_owned()), ..Filter::default() };
             assert_eq!(filter.check(), Err(error), "{words}");
         }
+    }
+
+    #[test]
+    fn every_part_has_a_name_that_is_understood() {
+        let told = [
+            ("since", "2026-11-23T08:00:00.000000Z"),
+            ("until", "2026-11-23T09:00:00.000000Z"),
+            ("session", "s 1"),
+            ("user", "alice"),
+            ("group", "devs"),
+            ("agent", "a"),
+            ("model", "m"),
+            ("prompt", "p"),
+            ("verb", "get"),
+            ("apiGroup", ""),
+            ("resource", "pods/exec"),
+            ("namespace", "shop"),
+            ("name", "web"),
+            ("decision", "refused"),
+            ("status", "403"),
+            ("masked", "true"),
+            ("incomplete", "true"),
+            ("unverified", "true"),
+            ("q", "crash*"),
+        ];
+        let mut filter = Filter::default();
+        told.iter().for_each(|(name, value)| filter.set(name, value).unwrap());
+        let parameters = filter.parameters();
+        assert_eq!(parameters.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>(), told);
     }
 
     #[test]
