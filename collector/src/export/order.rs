@@ -8,9 +8,11 @@ use crate::store::{Reader, StoreError};
 use chaperone_record::Timestamp;
 use clap::ValueEnum;
 use std::io::Write;
+use utoipa::ToSchema;
 
 /// What an export is written as.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, ToSchema)]
+#[schema(rename_all = "camelCase")]
 pub enum Form {
     /// Whole batches, as they came: what `verify` checks.
     #[default]

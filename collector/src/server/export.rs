@@ -1,11 +1,13 @@
 //! `GET /v1/export`: a part of the records, streamed as it is read from one moment's database.
 
+use super::openapi::{Missing, Refused};
 use super::problem::Problem;
 use super::read::{Auditor, failed};
 use super::{App, now};
 use crate::export::ExportError;
 use crate::export::order::{Form, Order};
 use crate::store::Reader;
+use crate::store::filter::Filter;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::{StatusCode, header, request::Parts};
@@ -56,6 +58,24 @@ impl FromRequestParts<Arc<App>> for Order {
 
 /// `GET /v1/export`: whole batches that verify offline, or exchanges in the format of another program. A body that does
 /// not end as its transfer encoding says was cut short.
+#[utoipa::path(
+    get,
+    path = "/v1/export",
+    tag = "records",
+    params(
+        Filter,
+        ("format" = inline(Option<Form>), Query, description = "What to write; a bundle where none is given")
+    ),
+    responses(
+        (status = 200, description = "The export", content(
+            (String = "application/x-ndjson"),
+            (serde_json::Value = "application/json")
+        )),
+        Refused,
+        Missing
+    ),
+    security(("bearer" = []))
+)]
 pub(super) async fn export(
     _auditor: Auditor,
     State(app): State<Arc<App>>,

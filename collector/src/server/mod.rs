@@ -5,6 +5,7 @@ mod export;
 mod health;
 mod ingest;
 mod metrics;
+mod openapi;
 mod problem;
 mod read;
 mod shared;
@@ -199,6 +200,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/exchanges", get(read::exchanges))
         .route("/v1/search", get(read::search))
         .route("/v1/exchanges/{exchange}", get(read::exchange))
+        .route("/v1/openapi.json", get(openapi::served))
         .route("/v1/tail", get(tail::tail))
         .route("/v1/export", get(export::export))
         .route("/v1/recorders", get(read::recorders))

@@ -1,6 +1,7 @@
 //! The auditors' read API. Every route needs a token that may read.
 
 use super::auth::{self, Action, Caller};
+use super::openapi::{Missing, Paging, Refused};
 use super::problem::Problem;
 use super::{App, now};
 use crate::store::StoreError;
@@ -133,6 +134,14 @@ impl FromRequestParts<Arc<App>> for Id {
 }
 
 /// `GET /v1/sessions`: those that the filter takes, the newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions",
+    tag = "records",
+    params(Filter, Paging),
+    responses((status = 200, description = "A page of sessions", body = SessionList), Refused),
+    security(("bearer" = []))
+)]
 pub(super) async fn sessions(
     _auditor: Auditor,
     State(app): State<Arc<App>>,
@@ -143,6 +152,14 @@ pub(super) async fn sessions(
 }
 
 /// `GET /v1/exchanges`: those that the filter takes, the newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/exchanges",
+    tag = "records",
+    params(Filter, Paging),
+    responses((status = 200, description = "A page of exchanges", body = ExchangeList), Refused),
+    security(("bearer" = []))
+)]
 pub(super) async fn exchanges(
     _auditor: Auditor,
     State(app): State<Arc<App>>,
@@ -153,6 +170,14 @@ pub(super) async fn exchanges(
 }
 
 /// `GET /v1/search?q=…`: the same, with words.
+#[utoipa::path(
+    get,
+    path = "/v1/search",
+    tag = "records",
+    params(Filter, Paging),
+    responses((status = 200, description = "A page of exchanges", body = ExchangeList), Refused),
+    security(("bearer" = []))
+)]
 pub(super) async fn search(
     auditor: Auditor,
     state: State<Arc<App>>,
@@ -165,6 +190,14 @@ pub(super) async fn search(
 }
 
 /// `GET /v1/sessions/{id}`: the session with a page of its exchanges, in order.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions/{session}",
+    tag = "records",
+    params(("session" = String, Path, description = "Its id"), Paging),
+    responses((status = 200, description = "The session", body = SessionDetail), Refused, Missing),
+    security(("bearer" = []))
+)]
 pub(super) async fn session(
     _auditor: Auditor,
     State(app): State<Arc<App>>,
@@ -178,6 +211,14 @@ pub(super) async fn session(
 }
 
 /// `GET /v1/exchanges/{id}`: the exchange with its entries and their bodies.
+#[utoipa::path(
+    get,
+    path = "/v1/exchanges/{exchange}",
+    tag = "records",
+    params(("exchange" = String, Path, description = "Its id")),
+    responses((status = 200, description = "The exchange", body = ExchangeDetail), Refused, Missing),
+    security(("bearer" = []))
+)]
 pub(super) async fn exchange(
     _auditor: Auditor,
     State(app): State<Arc<App>>,
@@ -187,6 +228,13 @@ pub(super) async fn exchange(
 }
 
 /// `GET /v1/recorders`: every chain.
+#[utoipa::path(
+    get,
+    path = "/v1/recorders",
+    tag = "records",
+    responses((status = 200, description = "Every chain", body = Vec<RecorderSummary>), Refused),
+    security(("bearer" = []))
+)]
 pub(super) async fn recorders(
     _auditor: Auditor,
     State(app): State<Arc<App>>,
@@ -195,6 +243,14 @@ pub(super) async fn recorders(
 }
 
 /// `GET /v1/access-log`: who read what, the newest first; takes `since` too.
+#[utoipa::path(
+    get,
+    path = "/v1/access-log",
+    tag = "access",
+    params(("since" = Option<String>, Query, description = "From this moment on"), Paging),
+    responses((status = 200, description = "A page of the access log", body = AccessLog), Refused),
+    security(("bearer" = []))
+)]
 pub(super) async fn access_log(
     _admin: Admin,
     State(app): State<Arc<App>>,
@@ -206,6 +262,13 @@ pub(super) async fn access_log(
 }
 
 /// `GET /v1/tokens`: every token, never its text.
+#[utoipa::path(
+    get,
+    path = "/v1/tokens",
+    tag = "access",
+    responses((status = 200, description = "Every token", body = Vec<TokenSummary>), Refused),
+    security(("bearer" = []))
+)]
 pub(super) async fn tokens(
     _admin: Admin,
     State(app): State<Arc<App>>,

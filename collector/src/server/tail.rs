@@ -5,6 +5,7 @@
 
 use super::App;
 use super::auth::{self, Action};
+use super::openapi::Refused;
 use super::problem::Problem;
 use super::read::log_access;
 use super::shared::Shared;
@@ -174,6 +175,14 @@ impl FromRequestParts<Arc<App>> for Wanted {
 
 /// `GET /v1/tail`: exchanges that the filter takes, each as it becomes known or changes its state, from now on or after
 /// the event that `Last-Event-ID` names.
+#[utoipa::path(
+    get,
+    path = "/v1/tail",
+    tag = "records",
+    params(Filter, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen")),
+    responses((status = 200, description = "Events `exchange`, each with an ExchangeSummary as its data", body = String, content_type = "text/event-stream"), Refused),
+    security(("bearer" = []))
+)]
 pub(super) async fn tail(
     Watcher { place }: Watcher,
     State(app): State<Arc<App>>,

@@ -7,6 +7,7 @@ use super::words::search_words;
 use chaperone_record::Timestamp;
 use clap::{Args, ValueEnum};
 use std::time::Duration;
+use utoipa::{IntoParams, ToSchema};
 
 /// Longest value that is looked for, in bytes.
 const MAX_VALUE: usize = 512;
@@ -18,7 +19,8 @@ const MAX_SESSION: usize = 1024;
 const MAX_WORDS: usize = 16;
 
 /// Whether an exchange was let through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, ToSchema)]
+#[schema(rename_all = "camelCase")]
 pub enum Decision {
     /// The filter let it through.
     Allowed,
@@ -37,13 +39,16 @@ impl Decision {
 }
 
 /// What must be true of an exchange. Empty, it takes all.
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq, Hash, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
 pub struct Filter {
     /// Began at this moment or later: like 2026-11-23T08:00:00Z, or as long ago as 90s, 30m, 2h or 7d.
     #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[param(value_type = Option<String>)]
     pub since: Option<Timestamp>,
     /// Began until this moment.
     #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[param(value_type = Option<String>)]
     pub until: Option<Timestamp>,
     /// The session.
     #[arg(long, value_name = "ID")]
@@ -80,21 +85,26 @@ pub struct Filter {
     pub name: Option<String>,
     /// Whether the filter let it through.
     #[arg(long, value_enum)]
+    #[param(inline)]
     pub decision: Option<Decision>,
     /// The HTTP status that the agent got.
     #[arg(long, value_name = "CODE")]
     pub status: Option<u16>,
     /// With masked values.
     #[arg(long)]
+    #[param(required = false)]
     pub masked: bool,
     /// Whose end or beginning is not in the records.
     #[arg(long)]
+    #[param(required = false)]
     pub incomplete: bool,
     /// Whose signature was not checked on arrival.
     #[arg(long)]
+    #[param(required = false)]
     pub unverified: bool,
     /// Words that its request or response holds, all of them; a `*` after a word stands for any ending.
     #[arg(skip)]
+    #[param(rename = "q")]
     pub words: Option<String>,
 }
 
