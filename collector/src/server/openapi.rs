@@ -25,6 +25,7 @@ use utoipa::{IntoParams, IntoResponses, Modify, OpenApi, ToSchema};
         super::read::tokens,
         served,
     ),
+    components(schemas(ProblemDetails)),
     modifiers(&Bearer)
 )]
 struct Document;

@@ -194,7 +194,7 @@ pub(super) async fn search(
     get,
     path = "/v1/sessions/{session}",
     tag = "records",
-    params(("session" = String, Path, description = "Its id"), Paging),
+    params(("session" = String, Path, description = "Its id", example = "7d9c"), Paging),
     responses((status = 200, description = "The session", body = SessionDetail), Refused, Missing),
     security(("bearer" = []))
 )]
@@ -215,7 +215,7 @@ pub(super) async fn session(
     get,
     path = "/v1/exchanges/{exchange}",
     tag = "records",
-    params(("exchange" = String, Path, description = "Its id")),
+    params(("exchange" = String, Path, description = "Its id", example = "0199f0a2-7e3b-7c11-8d52-000000000001")),
     responses((status = 200, description = "The exchange", body = ExchangeDetail), Refused, Missing),
     security(("bearer" = []))
 )]

@@ -29,11 +29,13 @@ fn every_route_answers_as_the_document_says() {
         json!({"type": "end", "exchange": "e-2", "outcome": "complete", "timing": {"complete": at(5)}});
     let gap = json!({"type": "gap", "time": at(6), "entries": 1, "bytes": 2, "reason": "outboxFull"});
     let refused = with(
-        pods("s-1", "e-3", 7),
+        pods("7d9c", "e-3", 7),
         json!({"outcome": "refused", "decision": {"allowed": false, "rule": "r", "message": "no"},
             "masked": [{"path": "$.data.a", "count": 1}]}),
     );
-    for body in chain("r-1", &[&[pods("s-1", "e-1", 0), lost, gap, refused]]) {
+    for body in
+        chain("r-1", &[&[pods("7d9c", "0199f0a2-7e3b-7c11-8d52-000000000001", 0), lost, gap, refused]])
+    {
         assert_eq!(server.post(&body).status, 200);
     }
     let admin = place.text(&["token", "create", "--role", "admin", "--name", "root"]);
@@ -55,7 +57,7 @@ fn every_route_answers_as_the_document_says() {
         assert!(asked.status.success(), "{said}\n{}", String::from_utf8_lossy(&asked.stderr));
     }
     // What is listed and what is shown is as it is described, whatever was asked above.
-    for path in ["/v1/exchanges", "/v1/sessions/s-1", "/v1/exchanges/e-2", "/v1/recorders"] {
+    for path in ["/v1/exchanges", "/v1/sessions/7d9c", "/v1/exchanges/e-2", "/v1/recorders"] {
         assert_eq!(server.get(path).status, 200, "{path}");
     }
 }
