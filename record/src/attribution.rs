@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 
 /// Who asked: the verified token's identity after claim mapping.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct User {
     /// The mapped username, prefix included.
@@ -22,6 +23,7 @@ pub struct User {
 
 /// One attributed value and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Attributed {
     /// The value, as it stood in the token or header.
     pub value: String,
@@ -33,6 +35,7 @@ pub struct Attributed {
 
 /// What the request is attributed to; each absent where no source had a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Attribution {
     /// The agent program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,6 +56,7 @@ pub struct Attribution {
 
 /// The service account that a request went upstream as, where its token was minted for the agent (TokenRequest).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct UpstreamCredential {
     /// Its name.

@@ -24,6 +24,7 @@ pub struct Batch<B = Value> {
 
 /// The collector's answer (200) once a batch is durable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Acknowledgement {
     /// The batch's `recorder`.
     pub recorder: String,

@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// SHA-256 and length of a whole body as the agent sent or saw it, also where the recorded copy is cut short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BodyDigest {
     /// Lower-case hex.
     pub sha256: String,

@@ -39,6 +39,7 @@ impl<B> Entry<B> {
 
 /// The filter that writes a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FilterBuild {
     /// The filter's version, as in its Cargo manifest.
     pub version: String,
@@ -48,6 +49,7 @@ pub struct FilterBuild {
 
 /// See [`Entry::Open`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Open {
     /// When the chain began.
@@ -93,6 +95,7 @@ fn none<T>() -> Option<T> {
 
 /// The request's head: shared by `request` and `exchange` entries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Requested {
     /// Who asked; absent where the token was refused.
@@ -126,6 +129,7 @@ pub struct Requested {
 
 /// The object a request is about: the audit `ObjectReference`'s fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectRef {
     /// Empty for the core group.
@@ -150,6 +154,7 @@ pub struct ObjectRef {
 
 /// What the filter decided about a request, and what decided it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Decision {
     /// Whether the request may go upstream.
     pub allowed: bool,
@@ -205,6 +210,7 @@ pub struct Responded<B = Value> {
 
 /// The response's status: the audit `Event.responseStatus`' fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ResponseStatus {
     /// HTTP status code as the agent got it; 0 where it got none.
     pub code: u16,
@@ -218,6 +224,7 @@ pub struct ResponseStatus {
 
 /// Values masked at one path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Masked {
     /// Where, in JSONPath: `$.data.password`, `$.items[*].data.password`.
     pub path: String,
@@ -227,6 +234,7 @@ pub struct Masked {
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
     /// The whole response reached the agent.
@@ -328,6 +336,7 @@ pub struct End {
 
 /// See [`Entry::Gap`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Gap {
     /// When the gap was closed.
@@ -342,6 +351,7 @@ pub struct Gap {
 
 /// An exchange's moments; absent where it did not get so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Timing {
     /// The request's headers reached the filter.

@@ -1,58 +1,38 @@
 //! `checkpoint` and `export`: what is taken out of the collector to prove something later.
 
-use super::{Failure, Source, output, read};
-use crate::evidence::bundle;
+use super::client::{Client, ClientError};
+use super::source::SourceArguments;
+use super::{DatabaseArguments, Failure, output, progress, read};
 use crate::evidence::checkpoint::Checkpoint;
-use crate::evidence::scope::Scope;
-use crate::export::{self, Format, Selection};
+use crate::export::order::{Exported, Form, Order};
 use crate::present::counted;
 use crate::server::now;
 use crate::store::Reader;
-use crate::store::filter::{Filter, moment};
-use chaperone_record::Timestamp;
-use clap::{Args, ValueEnum};
-use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
+use crate::store::filter::Filter;
+use clap::Args;
+use indicatif::ProgressBar;
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
 
 #[derive(Args)]
 pub(super) struct CheckpointArguments {
     #[command(flatten)]
-    source: Source,
+    source: DatabaseArguments,
 }
 
 #[derive(Args)]
 pub(super) struct ExportArguments {
     #[command(flatten)]
-    source: Source,
-    /// Only what holds this session.
-    #[arg(long, value_name = "ID", conflicts_with_all = ["since", "until"])]
-    session: Option<String>,
-    /// Only what holds exchanges that began at this moment or later, like 2026-11-23T08:00:00Z.
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    since: Option<Timestamp>,
-    /// Only what holds exchanges that began until this moment.
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    until: Option<Timestamp>,
-    /// What to write.
+    source: SourceArguments,
+    #[command(flatten)]
+    filter: Filter,
+    /// What to write. A bundle is of one --session, or of a time, or of everything: other options choose exchanges.
     #[arg(long, value_enum, default_value_t = Form::Bundle)]
     format: Form,
     /// The file to write; one that is there is never overwritten. Default: standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-}
-
-/// What an export is written as.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Form {
-    /// Whole batches, as they came: what `verify` checks.
-    Bundle,
-    /// HTTP Archive, for browsers' developer tools.
-    Har,
-    /// OCSF API Activity (6003), one event a line.
-    Ocsf,
-    /// CloudEvents, one a line.
-    Cloudevents,
 }
 
 pub(super) async fn checkpoint(arguments: CheckpointArguments) -> Result<(), Failure> {
@@ -62,9 +42,17 @@ pub(super) async fn checkpoint(arguments: CheckpointArguments) -> Result<(), Fai
 }
 
 pub(super) async fn export(arguments: ExportArguments) -> Result<(), Failure> {
-    let reader = read::snapshot(&arguments.source).await?;
+    arguments.filter.check()?;
+    let order = Order { form: arguments.format, filter: arguments.filter };
+    order.check()?;
+    let from = match arguments.source.client()? {
+        Some(client) => From::Server(client),
+        None => From::Database(Reader::snapshot(&arguments.source.database).await?),
+    };
     let Some(path) = &arguments.out else {
-        return write(&reader, &arguments, io::stdout().lock()).await;
+        let out = io::stdout();
+        let bar = if out.is_terminal() { ProgressBar::hidden() } else { progress::bytes("Exporting", None) };
+        return from.write(&order, bar.wrap_write(out.lock())).await.map(|text| tell(&bar, &text));
     };
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -72,50 +60,62 @@ pub(super) async fn export(arguments: ExportArguments) -> Result<(), Failure> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let failed = |source| Failure::File { path: path.clone(), source };
     let file = options.open(path).map_err(failed)?;
-    write(&reader, &arguments, &file).await?;
-    file.sync_all().map_err(failed)
-}
-
-async fn write(reader: &Reader, arguments: &ExportArguments, out: impl Write) -> Result<(), Failure> {
-    let out = BufWriter::new(out);
-    let format = match arguments.format {
-        Form::Bundle => {
-            let scope = scope(reader, arguments).await?;
-            let (manifest, batches) = bundle::export(reader, scope, now(), out).await?;
-            let batches = if batches == 1 { "1 batch".to_owned() } else { format!("{batches} batches") };
-            let recorders = counted(manifest.chains.len() as i128, "recorder");
-            anstream::eprintln!("Exported {batches} of {recorders}.");
-            return Ok(());
-        }
-        Form::Har => Format::Har,
-        Form::Ocsf => Format::Ocsf,
-        Form::Cloudevents => Format::CloudEvents,
+    let bar = progress::bytes("Exporting", None);
+    let written = match from.write(&order, bar.wrap_write(&file)).await {
+        Ok(text) => file.sync_all().map(|()| text).map_err(failed),
+        Err(failure) => Err(failure),
     };
-    let selection = match &arguments.session {
-        Some(session) => Selection::Session(session.clone()),
-        None => Selection::Filter(Box::new(Filter {
-            since: arguments.since,
-            until: arguments.until,
-            ..Filter::default()
-        })),
-    };
-    let exported = export::export(reader, &selection, format, out).await?;
-    let missing = || Failure::Missing { what: "session", id: arguments.session.clone().unwrap_or_default() };
-    let exchanges = counted(i128::from(exported.ok_or_else(missing)?), "exchange");
-    anstream::eprintln!("Exported {exchanges}.");
-    Ok(())
-}
-
-async fn scope(reader: &Reader, arguments: &ExportArguments) -> Result<Scope, Failure> {
-    if let Some(session) = &arguments.session {
-        let missing = || Failure::Missing { what: "session", id: session.clone() };
-        return reader.session_scope(session).await?.ok_or_else(missing);
+    if written.is_err() {
+        // Half an export must not be taken for one.
+        let _ = fs::remove_file(path);
     }
-    Ok(match (arguments.since, arguments.until) {
-        (None, None) => Scope::Everything {},
-        (since, until) => Scope::Time {
-            since: since.unwrap_or(Timestamp::from_micros(0)),
-            until: until.unwrap_or_else(now),
-        },
-    })
+    written.map(|text| tell(&bar, &text))
+}
+
+fn tell(bar: &ProgressBar, text: &str) {
+    bar.finish_and_clear();
+    anstream::eprintln!("{text}");
+}
+
+/// Where an export comes from.
+enum From {
+    Database(Reader),
+    Server(Client),
+}
+
+impl From {
+    async fn write(&self, order: &Order, out: impl Write) -> Result<String, Failure> {
+        let session = || order.filter.session.clone().unwrap_or_default();
+        let missing = || Failure::Missing { what: "session", id: session() };
+        let mut out = BufWriter::new(out);
+        match self {
+            Self::Database(reader) => {
+                let exported = order.write(reader, now(), out).await?.ok_or_else(missing)?;
+                Ok(match exported {
+                    Exported::Batches(batches, recorders) => {
+                        let batches =
+                            if batches == 1 { "1 batch".to_owned() } else { format!("{batches} batches") };
+                        format!("Exported {batches} of {}.", counted(recorders as i128, "recorder"))
+                    }
+                    Exported::Exchanges(exchanges) => {
+                        format!("Exported {}.", counted(i128::from(exchanges), "exchange"))
+                    }
+                })
+            }
+            Self::Server(client) => {
+                let mut body = stream(client, order)?.ok_or_else(missing)?;
+                let copied = tokio::task::block_in_place(|| io::copy(&mut body, &mut out));
+                let copied = copied.map_err(|source| ClientError::Cut { source })?;
+                out.flush()?;
+                Ok(format!("Exported {}.", counted(i128::from(copied), "byte")))
+            }
+        }
+    }
+}
+
+/// An export as a collector sends it; none where there is no such session.
+pub(super) fn stream(client: &Client, order: &Order) -> Result<Option<impl io::Read + use<>>, Failure> {
+    let mut query = order.filter.parameters();
+    query.push(("format", order.form.as_str().to_owned()));
+    Ok(client.stream(&["v1", "export"], &query, None)?.map(ureq::Body::into_reader))
 }

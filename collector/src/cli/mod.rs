@@ -2,20 +2,26 @@
 
 mod access;
 mod bodies;
+mod client;
+mod completions;
 mod config;
 mod evidence;
+mod follow;
 mod forward;
 mod keygen;
 mod output;
+mod progress;
 mod read;
 mod reconcile;
+mod replay;
 mod retention;
 mod serve;
+mod source;
 mod token;
 mod unseal;
 mod verify;
 
-use crate::evidence::bundle::ExportError;
+use crate::export::ExportError;
 use crate::store::{Database, UnknownDatabase};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -48,27 +54,35 @@ enum Command {
     )]
     Search(read::SearchArguments),
     /// Show one exchange in full, with its bodies.
+    #[command(after_help = "Examples:\n  chaperone show 0199f0a2-7e3b-7c11-8d52-000000000001\n  \
+        chaperone show 0199f0a2-7e3b-7c11-8d52-000000000001 --server https://collector.example.com --token-file token")]
     Show(read::ShowArguments),
     /// Tell a session step by step.
-    #[command(after_help = "Example:\n  chaperone replay 7d9c --database records.db --bodies | less -R")]
-    Replay(read::ReplayArguments),
+    #[command(after_help = "Examples:\n  chaperone replay 7d9c --database records.db --bodies | less -R\n  \
+        chaperone replay 7d9c --speed 10 --max-idle 1s\n  \
+        chaperone replay 7d9c --follow --server https://collector.example.com --token-file token")]
+    Replay(replay::Arguments),
     /// List recorders: one for each worker of a proxy, with how it stands.
+    #[command(after_help = "Example:\n  chaperone recorders -o yaml")]
     Recorders(read::RecordersArguments),
     /// Check every signature and chain of a database, an export or a session.
     #[command(
         after_help = "Exit status: 0 all is well, 1 something is wrong, 2 it could not be checked (also without --public-key).\n\n\
         Examples:\n  chaperone verify --database records.db --public-key public-keys.json --checkpoint monday.json\n  \
-        chaperone verify incident.jsonl --public-key public-keys.json"
+        chaperone verify incident.jsonl --public-key public-keys.json\n  \
+        chaperone verify --server https://collector.example.com --token-file token --public-key public-keys.json"
     )]
     Verify(verify::Arguments),
     /// Print the signed heads of all recorders, to be kept where the collector cannot reach.
+    #[command(after_help = "Example:\n  chaperone checkpoint > monday.json")]
     Checkpoint(evidence::CheckpointArguments),
     /// Write records to a file: one that anybody with the public key can verify, or in the format of another program.
     #[command(
         after_help = "Whole batches are written as they came, with all from the first to the last of each recorder: they may \
         tell of other sessions too.\n\nExamples:\n  chaperone export --session 7d9c --out incident.jsonl\n  \
         chaperone export --session 7d9c --format har --out incident.har\n  \
-        chaperone export --since 1h --format ocsf"
+        chaperone export --since 1h --format ocsf\n  \
+        chaperone export --server https://collector.example.com --token-file token --out records.jsonl"
     )]
     Export(evidence::ExportArguments),
     /// Compare the API server's audit log with the records: what went around the gateway, what was never logged.
@@ -78,13 +92,20 @@ enum Command {
     )]
     Reconcile(reconcile::Arguments),
     /// Show what was masked in an exchange, to who holds the key it was sealed to.
+    #[command(
+        after_help = "Example:\n  chaperone unseal 0199f0a2-7e3b-7c11-8d52-000000000001 --key unsealing-key.pem"
+    )]
     Unseal(unseal::Arguments),
     /// Make, list and revoke the tokens that filters and people use the collector with.
+    #[command(
+        after_help = "Examples:\n  chaperone token create --role auditor --name alice > token\n  chaperone token list"
+    )]
     Token {
         #[command(subcommand)]
         command: token::Command,
     },
     /// Tell who read what over HTTP, the newest first.
+    #[command(after_help = "Example:\n  chaperone access-log --since 7d -o json")]
     AccessLog(token::LogArguments),
     /// Prune what is older than an age from the heads of all chains, and leave signed tombstones.
     #[command(after_help = "Examples:\n  chaperone prune --older-than 90d --dry-run\n  \
@@ -102,13 +123,20 @@ enum Command {
         #[command(subcommand)]
         command: config::Command,
     },
+    /// Print what makes a shell complete this program's commands and options.
+    #[command(after_help = "Examples:\n  chaperone completions bash > chaperone.bash\n  \
+        chaperone completions zsh > _chaperone\n  chaperone completions fish > chaperone.fish")]
+    Completions(completions::Arguments),
     /// Make a key for a filter to sign its records with, or for an auditor to unseal originals with.
+    #[command(
+        after_help = "Examples:\n  chaperone keygen --out gateway\n  chaperone keygen --sealing --out auditor"
+    )]
     Keygen(keygen::Arguments),
 }
 
-/// The database that a command reads.
+/// The database that a command works on.
 #[derive(Args)]
-struct Source {
+struct DatabaseArguments {
     /// The collector's database: a file, sqlite://FILE or postgres://USER@HOST/NAME. It may be in use by running collectors.
     #[arg(long, short, env = "CHAPERONE_DATABASE", hide_env_values = true, default_value = "chaperone.db", value_parser = database)]
     database: Database,
@@ -151,7 +179,11 @@ enum Failure {
     #[error(transparent)]
     Export(#[from] ExportError),
     #[error(transparent)]
-    Exchanges(#[from] crate::export::ExportError),
+    Server(#[from] client::ClientError),
+    #[error(transparent)]
+    Order(#[from] crate::export::order::Unordered),
+    #[error("{0}")]
+    Usage(&'static str),
     #[error("{0}")]
     Token(String),
     #[error(transparent)]
@@ -177,7 +209,7 @@ pub fn main() -> ExitCode {
             Command::Sessions(arguments) => read::sessions(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Search(arguments) => read::search(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Show(arguments) => read::show(arguments).await.map(|()| ExitCode::SUCCESS),
-            Command::Replay(arguments) => read::replay(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Replay(arguments) => replay::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Recorders(arguments) => read::recorders(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Verify(arguments) => verify::run(arguments).await,
             Command::Checkpoint(arguments) => {
@@ -190,18 +222,21 @@ pub fn main() -> ExitCode {
             Command::AccessLog(arguments) => token::access_log(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Prune(arguments) => retention::prune(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Hold(arguments) => retention::hold(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Completions(arguments) => completions::run(arguments).map(|()| ExitCode::SUCCESS),
             Command::Config { command } => config::run(command),
             Command::Keygen(arguments) => keygen::run(arguments).map(|()| ExitCode::SUCCESS),
         }
     });
+    // A tail that is still being read is waited for by nobody.
+    runtime.shutdown_background();
     match result {
         Ok(code) => code,
         // Whoever reads has seen enough: `chaperone replay … | head`.
-        Err(
-            Failure::Print(error)
-            | Failure::Export(ExportError::Write(error))
-            | Failure::Exchanges(crate::export::ExportError::Write(error)),
-        ) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Failure::Print(error) | Failure::Export(ExportError::Write(error)))
+            if error.kind() == std::io::ErrorKind::BrokenPipe =>
+        {
+            ExitCode::SUCCESS
+        }
         Err(failure) => fail(&failure),
     }
 }

@@ -1,21 +1,16 @@
-//! `sessions`, `show`, `replay` and `recorders`.
+//! `sessions`, `search`, `show` and `recorders`.
 
-use super::{Failure, Format, Source, output};
-use crate::present::{table, timeline::Timeline};
-use crate::server::now;
+use super::source::SourceArguments;
+use super::{DatabaseArguments, Failure, Format, output};
+use crate::present::table;
 use crate::store::Reader;
 use crate::store::filter::Filter;
-use crate::store::model::{ExchangeDetail, ExchangeSummary, SessionSummary};
 use clap::Args;
-use serde::Serialize;
-
-/// Exchanges read at a time.
-const PAGE: u32 = 500;
 
 #[derive(Args)]
 pub(super) struct SessionsArguments {
     #[command(flatten)]
-    source: Source,
+    source: SourceArguments,
     #[command(flatten)]
     filter: Filter,
     /// At most so many.
@@ -31,7 +26,7 @@ pub(super) struct SearchArguments {
     /// What to look for.
     words: Vec<String>,
     #[command(flatten)]
-    source: Source,
+    source: SourceArguments,
     #[command(flatten)]
     filter: Filter,
     /// At most so many.
@@ -47,24 +42,7 @@ pub(super) struct ShowArguments {
     /// The exchange's id, which is also the Audit-ID in the API server's log.
     exchange: String,
     #[command(flatten)]
-    source: Source,
-    /// How to print.
-    #[arg(long, short, value_enum, default_value = "text")]
-    output: Format,
-}
-
-#[derive(Args)]
-pub(super) struct ReplayArguments {
-    /// The session's id, as `chaperone sessions` lists it.
-    session: String,
-    #[command(flatten)]
-    source: Source,
-    /// Print request and response bodies below each step.
-    #[arg(long)]
-    bodies: bool,
-    /// Tell every discovery request too.
-    #[arg(long)]
-    all: bool,
+    source: SourceArguments,
     /// How to print.
     #[arg(long, short, value_enum, default_value = "text")]
     output: Format,
@@ -73,25 +51,25 @@ pub(super) struct ReplayArguments {
 #[derive(Args)]
 pub(super) struct RecordersArguments {
     #[command(flatten)]
-    source: Source,
+    source: SourceArguments,
     /// How to print.
     #[arg(long, short, value_enum, default_value = "text")]
     output: Format,
 }
 
-pub(super) async fn open(source: &Source) -> Result<Reader, Failure> {
+pub(super) async fn open(source: &DatabaseArguments) -> Result<Reader, Failure> {
     Ok(Reader::open(&source.database).await?.with_bodies(source.bodies.open()?))
 }
 
 /// The database at one moment.
-pub(super) async fn snapshot(source: &Source) -> Result<Reader, Failure> {
+pub(super) async fn snapshot(source: &DatabaseArguments) -> Result<Reader, Failure> {
     Ok(Reader::snapshot(&source.database).await?.with_bodies(source.bodies.open()?))
 }
 
 pub(super) async fn sessions(arguments: SessionsArguments) -> Result<(), Failure> {
     arguments.filter.check()?;
-    let reader = open(&arguments.source).await?;
-    let list = reader.sessions(&arguments.filter, arguments.limit.max(1), None).await?;
+    let source = arguments.source.open().await?;
+    let list = source.sessions(&arguments.filter, arguments.limit.max(1)).await?;
     match arguments.output {
         format @ (Format::Json | Format::Yaml) => output::value(format, &list)?,
         Format::Text if list.sessions.is_empty() => output::lines(["No sessions."])?,
@@ -101,7 +79,7 @@ pub(super) async fn sessions(arguments: SessionsArguments) -> Result<(), Failure
 }
 
 pub(super) async fn recorders(arguments: RecordersArguments) -> Result<(), Failure> {
-    let recorders = open(&arguments.source).await?.recorders(now()).await?;
+    let recorders = arguments.source.open().await?.recorders().await?;
     match arguments.output {
         format @ (Format::Json | Format::Yaml) => output::value(format, &recorders)?,
         Format::Text if recorders.is_empty() => output::lines(["No recorders yet."])?,
@@ -114,7 +92,7 @@ pub(super) async fn search(arguments: SearchArguments) -> Result<(), Failure> {
     let SearchArguments { words, source, mut filter, limit, output: format } = arguments;
     filter.words = (!words.is_empty()).then(|| words.join(" "));
     filter.check()?;
-    let list = open(&source).await?.exchanges(&filter, limit.max(1), None).await?;
+    let list = source.open().await?.exchanges(&filter, limit.max(1)).await?;
     match format {
         Format::Json | Format::Yaml => output::value(format, &list)?,
         Format::Text if list.exchanges.is_empty() => output::lines(["Nothing found."])?,
@@ -124,81 +102,11 @@ pub(super) async fn search(arguments: SearchArguments) -> Result<(), Failure> {
 }
 
 pub(super) async fn show(arguments: ShowArguments) -> Result<(), Failure> {
-    let found = open(&arguments.source).await?.exchange(&arguments.exchange).await?;
+    let found = arguments.source.open().await?.exchange(&arguments.exchange).await?;
     let detail = found.ok_or(Failure::Missing { what: "exchange", id: arguments.exchange })?;
     match arguments.output {
         format @ (Format::Json | Format::Yaml) => output::value(format, &detail)?,
         Format::Text => output::lines(table::exchange(&detail))?,
     }
-    Ok(())
-}
-
-pub(super) async fn replay(arguments: ReplayArguments) -> Result<(), Failure> {
-    let reader = open(&arguments.source).await?;
-    match arguments.output {
-        Format::Json | Format::Yaml => replay_value(&reader, &arguments).await,
-        Format::Text => replay_text(&reader, &arguments).await,
-    }
-}
-
-async fn replay_text(reader: &Reader, arguments: &ReplayArguments) -> Result<(), Failure> {
-    let (mut after, mut timeline) = (None::<String>, None::<Timeline>);
-    loop {
-        let page = reader.session_detail(&arguments.session, PAGE, after.as_deref()).await?;
-        let page = page.ok_or_else(|| Failure::Missing { what: "session", id: arguments.session.clone() })?;
-        let timeline = match &mut timeline {
-            Some(timeline) => timeline,
-            none => {
-                let new = none.insert(Timeline::new(page.summary, page.gaps, arguments.all));
-                output::lines(new.header())?;
-                new
-            }
-        };
-        for exchange in &page.exchanges {
-            let detail = if arguments.bodies { reader.exchange(&exchange.exchange).await? } else { None };
-            output::lines(timeline.step(exchange, detail.as_ref()))?;
-        }
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    output::lines(timeline.map(Timeline::finish).unwrap_or_default())?;
-    Ok(())
-}
-
-/// A whole session as JSON: with `--bodies` the exchanges carry their entries.
-#[derive(Serialize)]
-struct Replay {
-    #[serde(flatten)]
-    summary: SessionSummary,
-    exchanges: Vec<Step>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Step {
-    Summary(Box<ExchangeSummary>),
-    Detail(Box<ExchangeDetail>),
-}
-
-async fn replay_value(reader: &Reader, arguments: &ReplayArguments) -> Result<(), Failure> {
-    let (mut after, mut exchanges) = (None::<String>, Vec::new());
-    let summary = loop {
-        let page = reader.session_detail(&arguments.session, PAGE, after.as_deref()).await?;
-        let page = page.ok_or_else(|| Failure::Missing { what: "session", id: arguments.session.clone() })?;
-        for exchange in page.exchanges {
-            let detail = if arguments.bodies { reader.exchange(&exchange.exchange).await? } else { None };
-            exchanges.push(match detail {
-                Some(detail) => Step::Detail(Box::new(detail)),
-                None => Step::Summary(Box::new(exchange)),
-            });
-        }
-        after = page.next;
-        if after.is_none() {
-            break page.summary;
-        }
-    };
-    output::value(arguments.output, &Replay { summary, exchanges })?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `prune` and `hold`: what is kept for how long.
 
-use super::{Failure, Source, output, read};
+use super::{DatabaseArguments, Failure, Format, output, progress, read};
 use crate::evidence::tombstone::TombstoneKey;
 use crate::present::counted;
 use crate::server::now;
@@ -9,6 +9,7 @@ use crate::store::retention::Pruned;
 use crate::store::{Bodies, Database, Reader, StoreError, Writer};
 use chaperone_record::Timestamp;
 use clap::Args;
+use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use zeroize::Zeroizing;
 #[derive(Args)]
 pub(super) struct PruneArguments {
     #[command(flatten)]
-    source: Source,
+    source: DatabaseArguments,
     /// Prune what arrived longer ago than this, like 90d.
     #[arg(long, value_name = "SPAN", value_parser = span)]
     older_than: Duration,
@@ -27,17 +28,23 @@ pub(super) struct PruneArguments {
     /// Only tell how much it would be; where more than 2,000 batches of a chain would go, the first 2,000 are counted.
     #[arg(long)]
     dry_run: bool,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value = "text")]
+    output: Format,
 }
 
 #[derive(Args)]
 pub(super) struct HoldArguments {
     #[command(flatten)]
-    source: Source,
+    source: DatabaseArguments,
     /// The session's id; without one, held sessions are listed.
     session: Option<String>,
     /// Hold it no longer.
     #[arg(long, requires = "session")]
     release: bool,
+    /// How to print the list.
+    #[arg(long, short, value_enum, default_value = "text")]
+    output: Format,
 }
 
 pub(super) async fn prune(arguments: PruneArguments) -> Result<(), Failure> {
@@ -46,7 +53,16 @@ pub(super) async fn prune(arguments: PruneArguments) -> Result<(), Failure> {
     // Refuses a database that is not there, or not up to date.
     read::open(&arguments.source).await?.close().await;
     let bodies = arguments.source.bodies.open()?;
+    let bar = progress::going("Pruning");
     let pruned = prune_all(&arguments.source.database, bodies.as_ref(), arguments.older_than, key).await?;
+    bar.finish_and_clear();
+    if arguments.output != Format::Text {
+        let Pruned { batches, exchanges, objects } = pruned;
+        let told =
+            json!({"pruned": key.is_some(), "batches": batches, "exchanges": exchanges, "objects": objects});
+        output::value(arguments.output, &told)?;
+        return Ok(());
+    }
     let batches =
         if pruned.batches == 1 { "1 batch".to_owned() } else { format!("{} batches", pruned.batches) };
     let word = if key.is_some() { "Pruned" } else { "Would prune" };
@@ -88,7 +104,12 @@ pub(super) async fn hold(arguments: HoldArguments) -> Result<(), Failure> {
     let reader = read::open(&arguments.source).await?;
     let Some(session) = arguments.session else {
         let held = reader.holds().await?;
-        output::lines(held.iter().map(|session| crate::present::sanitize::line(session)))?;
+        match arguments.output {
+            format @ (Format::Json | Format::Yaml) => output::value(format, &held)?,
+            Format::Text => {
+                output::lines(held.iter().map(|session| crate::present::sanitize::line(session)))?
+            }
+        }
         return Ok(());
     };
     let known = arguments.release || reader.session(&session).await?.is_some();

@@ -68,6 +68,9 @@ pub(super) struct Arguments {
     queue_batches: usize,
     #[command(flatten)]
     access: access::AccessArguments,
+    /// Most live tails at a time; more are answered 429.
+    #[arg(long, default_value_t = Limits::default().tails)]
+    max_tails: usize,
     /// How to write log lines (to standard error).
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,
@@ -85,6 +88,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         body_bytes: arguments.max_batch_bytes.clamp(1, 1 << 30),
         queue_bytes: arguments.queue_bytes,
         queue_batches: arguments.queue_batches,
+        tails: arguments.max_tails,
         ..arguments.access.limits()
     };
     let ingest_token = token(arguments.ingest_token_file.as_deref(), INGEST_TOKEN)?;

@@ -1,6 +1,7 @@
 //! `token` and `access-log`: who may use the collector, and who read what.
 
-use super::{Failure, Format, Source, access, output, read};
+use super::source::SourceArguments;
+use super::{DatabaseArguments, Failure, Format, access, output, read};
 use crate::present::table;
 use crate::server::now;
 use crate::store::Writer;
@@ -30,7 +31,7 @@ pub(super) enum Command {
 #[derive(Args)]
 pub(super) struct CreateArguments {
     #[command(flatten)]
-    source: Source,
+    source: DatabaseArguments,
     /// What it is for.
     #[arg(long, value_enum)]
     role: Role,
@@ -45,7 +46,7 @@ pub(super) struct CreateArguments {
 #[derive(Args)]
 pub(super) struct ListArguments {
     #[command(flatten)]
-    source: Source,
+    source: DatabaseArguments,
     /// How to print.
     #[arg(long, short, value_enum, default_value = "text")]
     output: Format,
@@ -54,7 +55,7 @@ pub(super) struct ListArguments {
 #[derive(Args)]
 pub(super) struct LoginArguments {
     #[command(flatten)]
-    source: Source,
+    source: DatabaseArguments,
     /// Where browsers find the collector.
     #[arg(long, value_name = "URL", value_parser = access::public_url, default_value = "http://127.0.0.1:8088")]
     public_url: String,
@@ -63,7 +64,7 @@ pub(super) struct LoginArguments {
 #[derive(Args)]
 pub(super) struct RevokeArguments {
     #[command(flatten)]
-    source: Source,
+    source: DatabaseArguments,
     /// The token's id, as `chaperone token list` shows it.
     #[arg(value_name = "ID")]
     id: String,
@@ -72,7 +73,7 @@ pub(super) struct RevokeArguments {
 #[derive(Args)]
 pub(super) struct LogArguments {
     #[command(flatten)]
-    source: Source,
+    source: SourceArguments,
     /// From this moment on: like 2026-11-23T08:00:00Z, or as long ago as 2h or 7d.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
@@ -140,8 +141,8 @@ async fn revoke(arguments: RevokeArguments) -> Result<(), Failure> {
 }
 
 pub(super) async fn access_log(arguments: LogArguments) -> Result<(), Failure> {
-    let reader = read::open(&arguments.source).await?;
-    let log = reader.access_log(arguments.since, arguments.limit.max(1), None).await?;
+    let source = arguments.source.open().await?;
+    let log = source.access_log(arguments.since, arguments.limit.max(1)).await?;
     match arguments.output {
         format @ (Format::Json | Format::Yaml) => output::value(format, &log)?,
         Format::Text if log.accesses.is_empty() => output::lines(["Nobody read anything."])?,

@@ -1,6 +1,7 @@
 //! `unseal`: the originals of what was masked, for who holds the auditor's key.
 
-use super::{Failure, Format, Source, output, read};
+use super::source::SourceArguments;
+use super::{Failure, Format, output};
 use crate::evidence::sealing::{Original, UnsealingKey};
 use crate::present::sanitize::{line, lines};
 use clap::Args;
@@ -11,7 +12,7 @@ use zeroize::Zeroizing;
 #[derive(Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    source: Source,
+    source: SourceArguments,
     /// The private key whose public half is `masking.sealTo` in the filter's configuration.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
@@ -28,7 +29,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let text = fs::read_to_string(&path).map_err(|source| Failure::File { path: path.clone(), source })?;
     let key = UnsealingKey::parse(&Zeroizing::new(text))
         .map_err(|source| Failure::Sealing { what: path.display().to_string(), source })?;
-    let found = read::open(&source).await?.exchange(&exchange).await?;
+    let found = source.open().await?.exchange(&exchange).await?;
     let detail = found.ok_or_else(|| Failure::Missing { what: "exchange", id: exchange.clone() })?;
     let sealed: Vec<&str> =
         detail.entries.iter().filter_map(|entry| entry.entry["sealed"].as_str()).collect();

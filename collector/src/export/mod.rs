@@ -5,7 +5,9 @@ mod bodies;
 pub(crate) mod cloudevents;
 mod har;
 mod ocsf;
+pub mod order;
 
+use crate::evidence::bundle;
 use crate::store::filter::Filter;
 use crate::store::model::ExchangeDetail;
 use crate::store::{Reader, StoreError};
@@ -44,6 +46,19 @@ pub enum ExportError {
     /// The file.
     #[error(transparent)]
     Write(#[from] io::Error),
+    /// The bytes of a batch.
+    #[error(transparent)]
+    Lost(bundle::ExportError),
+}
+
+impl From<bundle::ExportError> for ExportError {
+    fn from(error: bundle::ExportError) -> Self {
+        match error {
+            bundle::ExportError::Store(error) => Self::Store(error),
+            bundle::ExportError::Write(error) => Self::Write(error),
+            lost @ bundle::ExportError::Lost { .. } => Self::Lost(lost),
+        }
+    }
 }
 
 /// Writes the exchanges; says how many there are. None where there is no such session.

@@ -34,6 +34,7 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, 
 /// The metrics.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Problem> {
     app.metrics.waiting.set(i64::try_from(app.queue.depth()).unwrap_or(i64::MAX));
+    app.metrics.tails.set(i64::try_from(app.tails.open()).unwrap_or(i64::MAX));
     let failed =
         |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "metrics", "the metrics could not be written");
     let text = app.metrics.text().map_err(failed)?;

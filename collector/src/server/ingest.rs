@@ -27,6 +27,15 @@ const MAX_SIGNATURE: usize = 1024;
 const RETRY_AFTER: u32 = 1;
 
 /// Takes a batch.
+#[utoipa::path(
+    post,
+    path = "/v1/records",
+    tag = "ingest",
+    params(("chaperone-signature" = Option<String>, Header, description = "Detached JWS over the body (RFC 7515, appendix F)")),
+    request_body(content = inline(super::openapi::Posted), content_type = "application/json"),
+    responses((status = 200, description = "The batch is durable", body = Acknowledgement), super::openapi::NotTaken),
+    security(("bearer" = []))
+)]
 pub(super) async fn post_records(
     State(app): State<Arc<App>>,
     request: Request<Body>,
@@ -101,6 +110,7 @@ async fn store(app: &App, batch: ReceivedBatch) -> Result<Acknowledgement, Probl
     })?;
     match stored {
         Stored::New { foreign } => {
+            app.tails.wake();
             app.metrics.batches.inc();
             app.metrics.entries.inc_by(entries);
             app.metrics.bytes.inc_by(bytes);

@@ -58,6 +58,8 @@ pub(super) struct Metrics {
     pub(super) forks: Counter,
     /// Batches waiting to be written.
     pub(super) waiting: Gauge,
+    /// Live tails that are open.
+    pub(super) tails: Gauge,
     /// From a whole batch to its answer.
     pub(super) latency: Histogram,
     /// What is sent to others.
@@ -79,6 +81,7 @@ impl Metrics {
             refusals: Family::default(),
             forks: Counter::default(),
             waiting: Gauge::default(),
+            tails: Gauge::default(),
             latency: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
             forward,
             registry: Registry::default(),
@@ -96,6 +99,7 @@ impl Metrics {
         registry.register_with_unit("batch", "Bytes of stored batches", Unit::Bytes, metrics.bytes.clone());
         registry.register("refusals", "Posts that were not acknowledged by reason", metrics.refusals.clone());
         registry.register("batches_waiting", "Batches waiting to be written", metrics.waiting.clone());
+        registry.register("tails_open", "Live tails that are open", metrics.tails.clone());
         let help = "From a whole batch to its answer";
         registry.register_with_unit("ingest", help, Unit::Seconds, metrics.latency.clone());
         Self { registry: root, ..metrics }

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod auth;
 mod cookie;
+mod export;
 mod headers;
 mod health;
 mod ingest;
@@ -10,11 +11,14 @@ mod listener;
 mod login;
 mod metrics;
 pub mod oidc;
+mod openapi;
 mod origin;
 mod pace;
 mod page;
 mod problem;
 mod read;
+mod shared;
+mod tail;
 pub mod tls;
 pub(crate) mod viewer;
 
@@ -35,6 +39,7 @@ use problem::Problem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tail::Tails;
 use tls::Tls;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
@@ -88,6 +93,8 @@ pub struct Limits {
     pub recorder_rate: u32,
     /// Most batches a second with one token, on average.
     pub token_rate: u32,
+    /// Most live tails at a time.
+    pub tails: usize,
 }
 
 impl Default for Limits {
@@ -97,9 +104,10 @@ impl Default for Limits {
             queue_bytes: 64 << 20,
             queue_batches: 1024,
             client_timeout: Duration::from_secs(30),
-            connections: 1024,
+            connections: 4096,
             recorder_rate: 1000,
             token_rate: 5000,
+            tails: 2048,
         }
     }
 }
@@ -132,7 +140,6 @@ pub enum StartError {
 
 /// What handlers share.
 pub(crate) struct App {
-    database: Database,
     queue: WriteQueue,
     pub(crate) reader: Reader,
     /// Reads tokens, so that no long search is in the way.
@@ -149,6 +156,11 @@ pub(crate) struct App {
     /// Turns to read.
     reads: Arc<Semaphore>,
     metrics: Metrics,
+    tails: Tails,
+    /// Where exports take their moment of, and logins are written.
+    database: Database,
+    /// Exports that may be made.
+    exports: Arc<Semaphore>,
 }
 
 impl App {
@@ -164,6 +176,7 @@ pub struct Server {
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     writing: JoinHandle<Writer>,
+    tailing: JoinHandle<()>,
     reader: Reader,
     tokens: Reader,
     forwarding: Forwarding,
@@ -186,6 +199,7 @@ impl Server {
 
         let limits = config.limits;
         let (queue, writing) = WriteQueue::start(writer, config.bodies, limits.queue_batches);
+        let (tails, tailing) = Tails::start(reader.clone(), limits.tails);
         let app = Arc::new(App {
             queue,
             reader: reader.clone(),
@@ -200,13 +214,15 @@ impl Server {
             room: Semaphore::new(limits.queue_bytes.max(limits.body_bytes).min(Semaphore::MAX_PERMITS)),
             reads: Arc::new(Semaphore::new(READS)),
             metrics,
+            tails,
+            exports: Arc::new(Semaphore::new(export::EXPORTS)),
         });
         let (stop, stopped) = oneshot::channel();
         let tls = config.tls.map(Tls::start).transpose()?;
         let listener =
             Listener { socket, tls, connections: limits.connections, timeout: limits.client_timeout };
         let serving = tokio::spawn(listener.serve(router(app), stopped));
-        Ok(Self { address, stop, serving, writing, reader, tokens, forwarding })
+        Ok(Self { address, stop, serving, writing, tailing, reader, tokens, forwarding })
     }
 
     /// Where it listens.
@@ -216,6 +232,8 @@ impl Server {
 
     /// Takes no more requests, answers those in flight, writes what waits, and closes the database.
     pub async fn stop(mut self) {
+        // Tails end with it: they would never by themselves.
+        self.tailing.abort();
         let _ = self.stop.send(());
         self.forwarding.stop().await;
         if tokio::time::timeout(GRACE, &mut self.serving).await.is_err() {
@@ -245,6 +263,9 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/exchanges", get(read::exchanges))
         .route("/v1/search", get(read::search))
         .route("/v1/exchanges/{exchange}", get(read::exchange))
+        .route("/v1/openapi.json", get(openapi::served))
+        .route("/v1/tail", get(tail::tail))
+        .route("/v1/export", get(export::export))
         .route("/v1/recorders", get(read::recorders))
         .route("/v1/access-log", get(read::access_log))
         .route("/v1/tokens", get(read::tokens))

@@ -2,6 +2,7 @@
 //! logged in by a cookie.
 
 use super::auth::{self, Action, Caller};
+use super::openapi::{Missing, Paging, Refused};
 use super::problem::Problem;
 use super::{App, now, viewer};
 use crate::store::StoreError;
@@ -58,9 +59,14 @@ pub(super) async fn admit(
         let detail = "too many are reading";
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", detail).retry_after(1)
     })?;
-    let asked = parts.uri.path_and_query().map_or("/", |asked| asked.as_str());
-    viewer::log(app, caller, &format!("{} {asked}", parts.method)).await?;
+    log_access(app, parts, caller).await?;
     Ok(turn)
+}
+
+/// Writes to the access log what somebody asks for.
+pub(super) async fn log_access(app: &App, parts: &Parts, caller: &Caller) -> Result<(), Problem> {
+    let asked = parts.uri.path_and_query().map_or("/", |asked| asked.as_str());
+    viewer::log(app, caller, &format!("{} {asked}", parts.method)).await
 }
 
 /// `?limit=…&after=…`, and what a [`Filter`] is made of where a list is asked for.
@@ -126,6 +132,14 @@ impl FromRequestParts<Arc<App>> for Id {
 }
 
 /// `GET /v1/sessions`: those that the filter takes, the newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions",
+    tag = "records",
+    params(Filter, Paging),
+    responses((status = 200, description = "A page of sessions", body = SessionList), Refused),
+    security(("bearer" = []))
+)]
 pub(super) async fn sessions(
     _auditor: Auditor,
     State(app): State<Arc<App>>,
@@ -136,6 +150,14 @@ pub(super) async fn sessions(
 }
 
 /// `GET /v1/exchanges`: those that the filter takes, the newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/exchanges",
+    tag = "records",
+    params(Filter, Paging),
+    responses((status = 200, description = "A page of exchanges", body = ExchangeList), Refused),
+    security(("bearer" = []))
+)]
 pub(super) async fn exchanges(
     _auditor: Auditor,
     State(app): State<Arc<App>>,
@@ -146,6 +168,14 @@ pub(super) async fn exchanges(
 }
 
 /// `GET /v1/search?q=…`: the same, with words.
+#[utoipa::path(
+    get,
+    path = "/v1/search",
+    tag = "records",
+    params(Filter, Paging),
+    responses((status = 200, description = "A page of exchanges", body = ExchangeList), Refused),
+    security(("bearer" = []))
+)]
 pub(super) async fn search(
     auditor: Auditor,
     state: State<Arc<App>>,
@@ -158,6 +188,14 @@ pub(super) async fn search(
 }
 
 /// `GET /v1/sessions/{id}`: the session with a page of its exchanges, in order.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions/{session}",
+    tag = "records",
+    params(("session" = String, Path, description = "Its id", example = "7d9c"), Paging),
+    responses((status = 200, description = "The session", body = SessionDetail), Refused, Missing),
+    security(("bearer" = []))
+)]
 pub(super) async fn session(
     _auditor: Auditor,
     State(app): State<Arc<App>>,
@@ -171,6 +209,14 @@ pub(super) async fn session(
 }
 
 /// `GET /v1/exchanges/{id}`: the exchange with its entries and their bodies.
+#[utoipa::path(
+    get,
+    path = "/v1/exchanges/{exchange}",
+    tag = "records",
+    params(("exchange" = String, Path, description = "Its id", example = "0199f0a2-7e3b-7c11-8d52-000000000001")),
+    responses((status = 200, description = "The exchange", body = ExchangeDetail), Refused, Missing),
+    security(("bearer" = []))
+)]
 pub(super) async fn exchange(
     _auditor: Auditor,
     State(app): State<Arc<App>>,
@@ -180,6 +226,13 @@ pub(super) async fn exchange(
 }
 
 /// `GET /v1/recorders`: every chain.
+#[utoipa::path(
+    get,
+    path = "/v1/recorders",
+    tag = "records",
+    responses((status = 200, description = "Every chain", body = Vec<RecorderSummary>), Refused),
+    security(("bearer" = []))
+)]
 pub(super) async fn recorders(
     _auditor: Auditor,
     State(app): State<Arc<App>>,
@@ -188,6 +241,14 @@ pub(super) async fn recorders(
 }
 
 /// `GET /v1/access-log`: who read what, the newest first; takes `since` too.
+#[utoipa::path(
+    get,
+    path = "/v1/access-log",
+    tag = "access",
+    params(("since" = Option<String>, Query, description = "From this moment on"), Paging),
+    responses((status = 200, description = "A page of the access log", body = AccessLog), Refused),
+    security(("bearer" = []))
+)]
 pub(super) async fn access_log(
     _admin: Admin,
     State(app): State<Arc<App>>,
@@ -199,6 +260,13 @@ pub(super) async fn access_log(
 }
 
 /// `GET /v1/tokens`: every token, never its text.
+#[utoipa::path(
+    get,
+    path = "/v1/tokens",
+    tag = "access",
+    responses((status = 200, description = "Every token", body = Vec<TokenSummary>), Refused),
+    security(("bearer" = []))
+)]
 pub(super) async fn tokens(
     _admin: Admin,
     State(app): State<Arc<App>>,
@@ -210,7 +278,7 @@ fn missing(what: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "notFound", format!("no such {what}"))
 }
 
-fn failed(error: StoreError) -> Problem {
+pub(super) fn failed(error: StoreError) -> Problem {
     tracing::error!(%error, "Could not read the database.");
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "the database could not be read")
 }

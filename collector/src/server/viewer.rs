@@ -126,6 +126,13 @@ pub(super) async fn person(app: &App, parts: &Parts, csrf: Option<&str>) -> Resu
     Ok(Person { caller, csrf: login.csrf })
 }
 
+/// Who sent this, where they may read records.
+pub(super) async fn reader(app: &App, parts: &Parts) -> Result<Caller, Problem> {
+    let person = person(app, parts, None).await?;
+    auth::allow(&person.caller, Action::Read)?;
+    Ok(person.caller)
+}
+
 /// The session that a request names.
 pub(super) fn session_id<'h>(app: &App, headers: &'h HeaderMap) -> Option<&'h str> {
     Cookie::Session.of(headers, app.access.origin.secure).filter(|id| is_secret(id))

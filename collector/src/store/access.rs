@@ -13,6 +13,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Connection as _, Row as _};
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 /// What every token begins with, so that scanners for leaked secrets know one when they see it.
@@ -22,7 +23,7 @@ const PREFIX: &str = "chaperone_";
 const MAX_REQUEST: usize = 2048;
 
 /// What a token lets its holder do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Role {
     /// Post records, and nothing else: for filters.
@@ -52,7 +53,7 @@ impl Role {
 }
 
 /// A token as it is listed: never its text, which nobody but its holder has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenSummary {
     /// Names it, for `revoke`.
@@ -81,7 +82,7 @@ impl TokenSummary {
 }
 
 /// One reading of records by somebody.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Access {
     /// When.
@@ -98,7 +99,7 @@ pub struct Access {
 }
 
 /// A page of the access log, newest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccessLog {
     /// Who read what.

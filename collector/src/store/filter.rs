@@ -7,15 +7,20 @@ use super::words::search_words;
 use chaperone_record::Timestamp;
 use clap::{Args, ValueEnum};
 use std::time::Duration;
+use utoipa::{IntoParams, ToSchema};
 
 /// Longest value that is looked for, in bytes.
 const MAX_VALUE: usize = 512;
+
+/// Longest id of a session that is looked for, in bytes.
+const MAX_SESSION: usize = 1024;
 
 /// Most words that are looked for at a time.
 const MAX_WORDS: usize = 16;
 
 /// Whether an exchange was let through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, ToSchema)]
+#[schema(rename_all = "camelCase")]
 pub enum Decision {
     /// The filter let it through.
     Allowed,
@@ -23,15 +28,31 @@ pub enum Decision {
     Refused,
 }
 
+impl Decision {
+    /// The word that stands for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// What must be true of an exchange. Empty, it takes all.
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq, Hash, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
 pub struct Filter {
     /// Began at this moment or later: like 2026-11-23T08:00:00Z, or as long ago as 90s, 30m, 2h or 7d.
     #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[param(value_type = Option<String>)]
     pub since: Option<Timestamp>,
     /// Began until this moment.
     #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[param(value_type = Option<String>)]
     pub until: Option<Timestamp>,
+    /// The session.
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
     /// The user, as the filter maps the token.
     #[arg(long)]
     pub user: Option<String>,
@@ -64,21 +85,26 @@ pub struct Filter {
     pub name: Option<String>,
     /// Whether the filter let it through.
     #[arg(long, value_enum)]
+    #[param(inline)]
     pub decision: Option<Decision>,
     /// The HTTP status that the agent got.
     #[arg(long, value_name = "CODE")]
     pub status: Option<u16>,
     /// With masked values.
     #[arg(long)]
+    #[param(required = false)]
     pub masked: bool,
     /// Whose end or beginning is not in the records.
     #[arg(long)]
+    #[param(required = false)]
     pub incomplete: bool,
     /// Whose signature was not checked on arrival.
     #[arg(long)]
+    #[param(required = false)]
     pub unverified: bool,
     /// Words that its request or response holds, all of them; a `*` after a word stands for any ending.
     #[arg(skip)]
+    #[param(rename = "q")]
     pub words: Option<String>,
 }
 
@@ -108,6 +134,7 @@ impl Filter {
         match name {
             "since" => once("since", &mut self.since, time),
             "until" => once("until", &mut self.until, time),
+            "session" => once("session", &mut self.session, text),
             "user" => once("user", &mut self.user, text),
             "group" => once("group", &mut self.group, text),
             "agent" => once("agent", &mut self.agent, text),
@@ -132,6 +159,34 @@ impl Filter {
         }
     }
 
+    /// Its parts by the names that the API has for them.
+    pub fn parameters(&self) -> Vec<(&'static str, String)> {
+        let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        let flag = |set: bool| set.then(|| "true".to_owned());
+        let parts = [
+            ("since", time(self.since)),
+            ("until", time(self.until)),
+            ("session", self.session.clone()),
+            ("user", self.user.clone()),
+            ("group", self.group.clone()),
+            ("agent", self.agent.clone()),
+            ("model", self.model.clone()),
+            ("prompt", self.prompt.clone()),
+            ("verb", self.verb.clone()),
+            ("apiGroup", self.api_group.clone()),
+            ("resource", self.resource.clone()),
+            ("namespace", self.namespace.clone()),
+            ("name", self.name.clone()),
+            ("decision", self.decision.map(|decision| decision.as_str().to_owned())),
+            ("status", self.status.map(|status| status.to_string())),
+            ("masked", flag(self.masked)),
+            ("incomplete", flag(self.incomplete)),
+            ("unverified", flag(self.unverified)),
+            ("q", self.words.clone()),
+        ];
+        parts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
     /// Refuses what would take too long.
     pub fn check(&self) -> Result<(), FilterError> {
         for (name, value) in [
@@ -150,6 +205,9 @@ impl Filter {
             if value.as_ref().is_some_and(|value| value.len() > MAX_VALUE) {
                 return Err(FilterError::Long(name));
             }
+        }
+        if self.session.as_ref().is_some_and(|session| session.len() > MAX_SESSION) {
+            return Err(FilterError::Long("session"));
         }
         let Some(words) = &self.words else { return Ok(()) };
         match search_words(words).len() {
@@ -174,6 +232,7 @@ impl Filter {
             statement.text(" AND x.time <= ").value(micros(until));
         }
         for (condition, value) in [
+            (" AND x.session = ", &self.session),
             (" AND x.username = ", &self.user),
             (" AND x.agent = ", &self.agent),
             (" AND x.model = ", &self.model),
@@ -290,6 +349,35 @@ mod tests {
             let filter = Filter { words: Some(words.to_owned()), ..Filter::default() };
             assert_eq!(filter.check(), Err(error), "{words}");
         }
+    }
+
+    #[test]
+    fn every_part_has_a_name_that_is_understood() {
+        let told = [
+            ("since", "2026-11-23T08:00:00.000000Z"),
+            ("until", "2026-11-23T09:00:00.000000Z"),
+            ("session", "s 1"),
+            ("user", "alice"),
+            ("group", "devs"),
+            ("agent", "a"),
+            ("model", "m"),
+            ("prompt", "p"),
+            ("verb", "get"),
+            ("apiGroup", ""),
+            ("resource", "pods/exec"),
+            ("namespace", "shop"),
+            ("name", "web"),
+            ("decision", "refused"),
+            ("status", "403"),
+            ("masked", "true"),
+            ("incomplete", "true"),
+            ("unverified", "true"),
+            ("q", "crash*"),
+        ];
+        let mut filter = Filter::default();
+        told.iter().for_each(|(name, value)| filter.set(name, value).unwrap());
+        let parameters = filter.parameters();
+        assert_eq!(parameters.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>(), told);
     }
 
     #[test]

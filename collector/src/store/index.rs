@@ -11,6 +11,7 @@ use super::rows::{
 };
 use super::schema::Dialect;
 use super::statement::{Statement, chunks};
+use super::tail::note_changes;
 use crate::evidence::sha256_hex;
 use chaperone_record::Timestamp;
 use sqlx::{AnyConnection, Row as _};
@@ -73,6 +74,16 @@ pub(super) struct SessionChange {
     pub(super) started: i64,
     pub(super) ended: i64,
     pub(super) totals: Totals,
+}
+
+impl Change<'_> {
+    /// Whether a live tail tells of it: it is new, or its state or session is another.
+    fn is_told(&self) -> bool {
+        let same = |before: &ExchangeSummary| {
+            before.state == self.after.state && before.session == self.after.session
+        };
+        !self.before.as_ref().is_some_and(same)
+    }
 }
 
 impl<'b> Index<'b> {
@@ -164,7 +175,14 @@ impl<'b> Index<'b> {
         write_exchanges(connection, dialect, &stale).await?;
         write_sessions(connection, dialect, self.sessions).await?;
         let changed: Vec<_> = changes.iter().map(|change| &change.after).collect();
-        write_values(connection, dialect, &changed).await
+        write_values(connection, dialect, &changed).await?;
+        let told: Vec<&str> = changes
+            .iter()
+            .filter(|change| change.is_told())
+            .map(|change| change.after.exchange.as_str())
+            .collect();
+        // Last, because from here on other replicas wait until the transaction ends.
+        note_changes(connection, dialect, &told).await
     }
 
     /// The session of `owner` that a request at `time` continues, or a new one's id.

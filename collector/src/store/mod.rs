@@ -25,6 +25,7 @@ mod rows;
 mod schema;
 mod statement;
 pub mod survey;
+pub mod tail;
 mod words;
 mod write;
 pub mod writer;

@@ -5,9 +5,10 @@ use chaperone_record::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// One request and its response, merged from all entries that arrived, without bodies.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExchangeSummary {
     /// The exchange's id, also the `Audit-ID` the API server logged.
@@ -65,7 +66,7 @@ pub struct ExchangeSummary {
 }
 
 /// How an exchange stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum State {
     /// The whole response reached the agent.
@@ -109,7 +110,7 @@ impl From<Outcome> for State {
 }
 
 /// Whether an exchange waited for its record, as its entries tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Delivery {
     /// One `exchange` entry, written when it was over.
@@ -119,7 +120,7 @@ pub enum Delivery {
 }
 
 /// The entries that tell a response, from the least to the most final.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Closing {
     /// A `response` entry.
@@ -131,7 +132,7 @@ pub enum Closing {
 }
 
 /// An exchange with its entries, in chain order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExchangeDetail {
     /// The merged view.
@@ -142,7 +143,7 @@ pub struct ExchangeDetail {
 }
 
 /// An entry and where it stands.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordedEntry {
     /// Its chain.
@@ -155,11 +156,12 @@ pub struct RecordedEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kid: Option<String>,
     /// The entry.
+    #[schema(value_type = Object)]
     pub entry: Value,
 }
 
 /// A session in numbers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionSummary {
     /// Its id.
@@ -168,9 +170,11 @@ pub struct SessionSummary {
     pub derived: bool,
     /// Its first request, microseconds since 1970.
     #[serde(with = "micros")]
+    #[schema(value_type = Timestamp)]
     pub started: i64,
     /// The last moment known of it, microseconds since 1970.
     #[serde(with = "micros")]
+    #[schema(value_type = Timestamp)]
     pub ended: i64,
     /// Who acted in it. More than one where a session id that is not from the token was shared.
     pub users: Vec<SessionUser>,
@@ -197,7 +201,7 @@ pub struct SessionSummary {
 }
 
 /// A user as a session shows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SessionUser {
     /// The mapped username; empty for requests without a valid token.
     pub username: String,
@@ -210,7 +214,7 @@ pub struct SessionUser {
 }
 
 /// A session with a page of its exchanges, in order of time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionDetail {
     /// The session.
@@ -226,7 +230,7 @@ pub struct SessionDetail {
 }
 
 /// A page of sessions, newest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionList {
     /// The sessions.
@@ -237,7 +241,7 @@ pub struct SessionList {
 }
 
 /// A page of exchanges, newest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExchangeList {
     /// The exchanges.
@@ -248,7 +252,7 @@ pub struct ExchangeList {
 }
 
 /// A `gap` entry and whose it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordedGap {
     /// The chain it stands in.
@@ -261,7 +265,7 @@ pub struct RecordedGap {
 }
 
 /// A chain in numbers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecorderSummary {
     /// The worker VM's chain.
@@ -286,9 +290,11 @@ pub struct RecorderSummary {
     pub forks: i64,
     /// When the first to arrive came, microseconds since 1970.
     #[serde(with = "micros")]
+    #[schema(value_type = Timestamp)]
     pub first_received: i64,
     /// When the last to arrive came, microseconds since 1970.
     #[serde(with = "micros")]
+    #[schema(value_type = Timestamp)]
     pub last_received: i64,
     /// Its `open` entry, once batch 0 arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -297,7 +303,7 @@ pub struct RecorderSummary {
 
 /// Whether a recorder was heard of lately. A worker's end cannot be told from having nothing to record: a proxy that
 /// is killed says no farewell, so none is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum RecorderState {
     /// A batch came within the last ten minutes.

@@ -16,27 +16,28 @@ pub(super) enum Dialect {
 }
 
 macro_rules! step {
-    ($version:literal, $name:literal) => {
+    ($version:literal, $file:literal) => {
         (
             $version,
-            $name,
-            include_str!(concat!("../../migrations/sqlite/000", $version, "_", $name, ".sql")),
-            include_str!(concat!("../../migrations/postgres/000", $version, "_", $name, ".sql")),
+            $file,
+            include_str!(concat!("../../migrations/sqlite/", $file, ".sql")),
+            include_str!(concat!("../../migrations/postgres/", $file, ".sql")),
         )
     };
 }
 
 /// The steps, oldest first. Files once released never change.
-const STEPS: [(i64, &str, &str, &str); 9] = [
-    step!(1, "records"),
-    step!(2, "replicas"),
-    step!(3, "search"),
-    step!(4, "access"),
-    step!(5, "retention"),
-    step!(6, "login"),
-    step!(7, "bodies"),
-    step!(8, "forward"),
-    step!(9, "compact"),
+const STEPS: [(i64, &str, &str, &str); 10] = [
+    step!(1, "0001_records"),
+    step!(2, "0002_replicas"),
+    step!(3, "0003_search"),
+    step!(4, "0004_access"),
+    step!(5, "0005_retention"),
+    step!(6, "0006_login"),
+    step!(7, "0007_bodies"),
+    step!(8, "0008_forward"),
+    step!(9, "0009_compact"),
+    step!(10, "0010_changes"),
 ];
 
 fn migrator(dialect: Dialect) -> Migrator {

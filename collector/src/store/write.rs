@@ -116,7 +116,7 @@ pub(super) fn begin(dialect: Dialect) -> &'static str {
 }
 
 /// Every transaction takes its locks in the same order, batches, recorders, exchanges, owners, sessions, each by
-/// name: so none waits for one that waits for it.
+/// name, then the numbers of changes: so none waits for one that waits for it.
 async fn transact(
     connection: &mut AnyConnection,
     dialect: Dialect,

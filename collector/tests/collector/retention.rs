@@ -43,6 +43,11 @@ fn pruned_records_are_explained_and_missing_ones_are_not() {
     assert_eq!(prune(&place, "1h"), "Pruned 0 batches with 0 exchanges.\n");
     let would = place.text(&["prune", "--older-than", "0s", "--dry-run"]);
     assert_eq!(would, "Would prune 6 batches with 5 exchanges.\n");
+    assert_eq!(
+        place.json(&["prune", "--older-than", "0s", "--dry-run", "-o", "json"]),
+        json!({"pruned": false, "batches": 6, "exchanges": 5})
+    );
+    assert_eq!(place.json(&["hold", "-o", "json"]), json!(["s-3"]));
     assert_eq!(server.get("/v1/sessions/s-1").status, 200, "nothing was done");
     assert_eq!(prune(&place, "0s"), "Pruned 6 batches with 5 exchanges.\n");
 
