@@ -47,7 +47,10 @@ pub(super) async fn export(arguments: ExportArguments) -> Result<(), Failure> {
     order.check()?;
     let from = match arguments.source.client()? {
         Some(client) => From::Server(client),
-        None => From::Database(Reader::snapshot(&arguments.source.database).await?),
+        None => {
+            let reader = Reader::snapshot(&arguments.source.database).await?;
+            From::Database(reader.with_bodies(arguments.source.bodies.open()?))
+        }
     };
     let Some(path) = &arguments.out else {
         let out = io::stdout();

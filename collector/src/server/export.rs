@@ -85,7 +85,7 @@ pub(super) async fn export(
         let detail = "too many exports are being made";
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", detail).retry_after(10)
     })?;
-    let reader = Reader::snapshot(&app.database).await.map_err(failed)?;
+    let reader = Reader::snapshot(&app.database).await.map_err(failed)?.with_bodies(app.reader.bodies());
     if !order.is_there(&reader).await.map_err(failed)? {
         return Err(Problem::new(StatusCode::NOT_FOUND, "notFound", "no such session"));
     }

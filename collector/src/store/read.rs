@@ -51,6 +51,11 @@ impl Reader {
         Self { bodies, ..self }
     }
 
+    /// Where it reads what is kept beside the database.
+    pub fn bodies(&self) -> Option<Bodies> {
+        self.bodies.clone()
+    }
+
     /// The bytes of a batch, from a row with its `body`, `location` and `digest`.
     pub(super) async fn body_of(&self, row: &AnyRow) -> Result<Arc<[u8]>, StoreError> {
         let Some(location) = row.try_get::<Option<&str>, _>("location")? else {

@@ -45,7 +45,7 @@ fn pruned_records_are_explained_and_missing_ones_are_not() {
     assert_eq!(would, "Would prune 6 batches with 5 exchanges.\n");
     assert_eq!(
         place.json(&["prune", "--older-than", "0s", "--dry-run", "-o", "json"]),
-        json!({"pruned": false, "batches": 6, "exchanges": 5})
+        json!({"pruned": false, "batches": 6, "exchanges": 5, "objects": 0})
     );
     assert_eq!(place.json(&["hold", "-o", "json"]), json!(["s-3"]));
     assert_eq!(server.get("/v1/sessions/s-1").status, 200, "nothing was done");
