@@ -3,6 +3,8 @@
 
 mod load;
 mod place;
+// The tests ask more of it.
+#[allow(dead_code)]
 #[path = "../../tests/collector/postgres.rs"]
 mod postgres;
 mod questions;

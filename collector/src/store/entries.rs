@@ -5,6 +5,7 @@ use super::read::Reader;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -28,11 +29,12 @@ impl Reader {
         let (mut batches, mut entries) = (HashMap::new(), Vec::with_capacity(rows.len()));
         for row in &rows {
             let (recorder, batch): (String, i64) = (row.try_get("recorder")?, row.try_get("batch")?);
-            if !batches.contains_key(&(recorder.clone(), batch)) {
-                batches.insert((recorder.clone(), batch), self.body(&recorder, batch).await?);
-            }
+            let held = match batches.entry((recorder.clone(), batch)) {
+                Slot::Occupied(slot) => slot.into_mut(),
+                Slot::Vacant(slot) => slot.insert(self.body(&recorder, batch).await?),
+            };
             // An entry whose batch is gone is told of by verification.
-            let Some(Some((body, kid, received))) = batches.get(&(recorder.clone(), batch)) else { continue };
+            let Some((body, kid, received)) = held else { continue };
             let bytes = stretch(row)?.and_then(|stretch| body.get(stretch)).unwrap_or_default().to_vec();
             let (position, kid, received) = (row.try_get("position")?, kid.clone(), *received);
             entries.push(Stored { recorder, batch, position, kid, received, bytes });
