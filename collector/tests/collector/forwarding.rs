@@ -178,7 +178,8 @@ fn gets_everything(form: &'static str) {
     came.extend(receiver.until(&exchange("f-79")));
     let mut counts = BTreeMap::<String, usize>::new();
     let mut order = Vec::new();
-    for line in came {
+    // What came before the kill may come again.
+    for line in came.into_iter().filter(|line| !line.starts_with("e-")) {
         let count = counts.entry(line.clone()).or_default();
         *count += 1;
         if *count == 1 {

@@ -3,7 +3,7 @@
 use crate::support::*;
 use serde_json::json;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 on_each_database!(every_route_answers_as_the_document_says);
 
@@ -43,8 +43,10 @@ fn every_route_answers_as_the_document_says() {
     for (token, only) in
         [(admin.trim(), ["--exclude-path", "/v1/tail"]), (INGEST, ["--include-path", "/v1/records"])]
     {
-        let asked = Command::new(python)
-            .args(["-m", "schemathesis.cli", "run", "--no-color", "--max-examples", "20", "--seed", "1", "--workers", "2"])
+        let ask = |seed: &str| {
+            Command::new(python)
+            .args(["-m", "schemathesis.cli", "run", "--no-color", "--max-examples", "20", "--workers", "1"])
+            .args(["--seed", seed])
             .args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"])
             .args(["--phases", "examples,coverage,fuzzing", "--mode", "all", "--request-timeout", "30"])
             .args(["--header", &format!("Authorization: Bearer {token}")])
@@ -52,7 +54,14 @@ fn every_route_answers_as_the_document_says() {
             .arg(format!("{}/v1/openapi.json", server.base))
             .current_dir(place.folder.path())
             .output()
-            .unwrap();
+            .unwrap()
+        };
+        // Python 3.11 now and then fails by itself while it makes requests up; that says nothing of the collector.
+        let own = |asked: &Output| {
+            !asked.status.success()
+                && String::from_utf8_lossy(&asked.stdout).contains("SystemError: AST constructor")
+        };
+        let asked = ["1", "2", "3"].into_iter().map(ask).find(|asked| !own(asked)).expect("an answer");
         let said = String::from_utf8_lossy(&asked.stdout).replace(token, "…");
         assert!(asked.status.success(), "{said}\n{}", String::from_utf8_lossy(&asked.stderr));
     }
