@@ -31,4 +31,5 @@ pub mod kube;
 pub mod mask;
 pub mod metrics;
 pub mod record;
+pub mod stream;
 mod strict_json;
