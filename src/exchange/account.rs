@@ -167,6 +167,8 @@ impl Account {
             position: piece.position,
             data: piece.data,
             encoding: piece.encoding,
+            connection: None,
+            closed: None,
         });
         self.write(gateway, now, &encode(&entry, None, None));
     }
@@ -281,7 +283,7 @@ impl Account {
                 encode(&Entry::Exchange(Box::new(entry)), request.as_ref(), object.as_ref())
             }
             None if in_pieces || object.is_none() => {
-                encode(&Entry::End(End { exchange, session, responded, timing }), None, None)
+                encode(&Entry::End(End { exchange, session, responded, stream: None, timing }), None, None)
             }
             None => encode(
                 &Entry::Response(Box::new(Response { exchange, session, responded, timing })),

@@ -300,6 +300,7 @@ impl Draft {
             request_uri: head.recorded_uri(),
             verb: info.map(|info| info.verb.to_string()).unwrap_or_default(),
             object_ref: info.and_then(RequestInfo::object_ref),
+            stream_options: info.and_then(RequestInfo::stream_options),
             source_ips: (!source.is_empty()).then(|| address(source)).into_iter().collect(),
             user_agent: head.user_agent(),
             decision,

@@ -47,7 +47,7 @@ pub enum Role {
 
 impl Role {
     /// Whether bytes of a side belong there. The other side never reads them where not.
-    pub(super) fn may_send(self, side: Side) -> bool {
+    pub(in crate::stream) fn may_send(self, side: Side) -> bool {
         match self {
             Self::Stdin | Self::Resize => side == Side::Client,
             Self::Stdout | Self::Stderr | Self::Error | Self::PortError { .. } => side == Side::Server,
