@@ -99,7 +99,9 @@ metrics! {
     RefusedUnrecorded counter "chaperone_refused_unrecorded_total";
     /// Refused for another reason.
     RefusedOther counter "chaperone_refused_other_total";
-    /// Responses cut after their headers were out.
+    /// Exec, attach and port-forward that the API server accepted.
+    Streams counter "chaperone_streams_total";
+    /// Responses and streams cut after their headers were out.
     Cut counter "chaperone_cut_total";
     /// Values masked.
     Masked counter "chaperone_masked_values_total";
