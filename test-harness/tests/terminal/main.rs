@@ -66,7 +66,7 @@ async fn all(api: ApiKind) -> Result<()> {
         .iter()
         .any(|transport| treatment(*transport) == Treatment::Passed)
     {
-        stage = stage.filter("/access/guards", json!({"disable": ["unrecorded-streams"]}));
+        stage = stage.filter("/access", json!({"guards": {"disable": ["unrecorded-streams"]}}));
     }
     let stage = stage.start().await?;
     let pods = Pods::start(&stage).await?;
