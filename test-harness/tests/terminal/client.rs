@@ -15,7 +15,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// How long a row may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whose client it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

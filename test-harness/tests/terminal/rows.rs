@@ -163,13 +163,13 @@ fn kubectl(client: Kind, transport: Transport) -> Vec<Row> {
             Expected::Parts(&["small\r\nlarge\r\n"]),
         ),
         row(
-            "exec at a terminal, interrupted",
+            "exec at a terminal, ended with Ctrl-D",
             Act::Terminal(
-                &["exec", "-it", "shell", "--", "sh", "-c", "echo waiting; cat"],
-                &[("waiting", Step::Type("\x03"))],
+                &["exec", "-it", "shell", "--", "sh", "-c", "echo waiting; cat; echo done"],
+                &[("waiting", Step::Type("\x04"))],
             ),
-            137,
-            Expected::Parts(&["^C"]),
+            0,
+            Expected::Parts(&["waiting\r\n", "done\r\n"]),
         ),
         row(
             "attach",
