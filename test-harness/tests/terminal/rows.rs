@@ -67,11 +67,6 @@ impl fmt::Display for Row {
 }
 
 impl Row {
-    /// Whether the API server can do it.
-    pub fn is_for(&self, _real: bool) -> bool {
-        true
-    }
-
     /// Whether the client got what it must.
     pub fn check(&self, outcome: &Outcome, desk: &Desk) -> Result<()> {
         let Outcome { code, out, err } = outcome;
