@@ -1,10 +1,14 @@
 """What a script does with the Python package kr8s: one verb of the table, what came on standard output."""
 
+import faulthandler
 import os
 import sys
 import urllib.request
 
 from kr8s.objects import Pod
+
+# Where it hangs, it says where.
+faulthandler.dump_traceback_later(20, exit=True)
 
 NAMESPACE = os.environ["NS"]
 
