@@ -79,9 +79,10 @@ impl Coding {
                 let (channel, rest) = text.split_at_checked(1)?;
                 Some((channel.parse().ok()?, STANDARD.decode(rest).ok()?.into()))
             }
-            (Self::Binary | Self::Closing, Message::Binary(bytes)) => {
-                let (channel, rest) = bytes.split_first()?;
-                Some((*channel, Bytes::copy_from_slice(rest)))
+            // The Python client writes text where it was given text; the API server takes either.
+            (Self::Binary | Self::Closing, Message::Binary(_) | Message::Text(_)) => {
+                let bytes = message.clone().into_data();
+                Some((*bytes.first()?, bytes.slice(1..)))
             }
             _ => None,
         }

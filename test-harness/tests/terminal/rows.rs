@@ -195,7 +195,7 @@ fn python() -> Vec<Row> {
         code,
         expected,
     };
-    use Kind::{Kr8s, Python};
+    use Kind::Python;
     use Transport::{Plain, WebSocket};
     vec![
         row("exec", Python, WebSocket, &["exec"], 0, Expected::Parts(&["out", "err"])),
@@ -205,11 +205,5 @@ fn python() -> Vec<Row> {
         row("10 MiB of binary output", Python, WebSocket, &["binary", "{dir}/random"], 0, Expected::Random),
         row("logs, followed", Python, Plain, &["logs"], 0, Expected::Parts(&["line 1 of", "line 40 of"])),
         row("port-forward", Python, WebSocket, &["forward", "{port}"], 0, Expected::Page),
-        row("exec", Kr8s, WebSocket, &["exec"], 0, Expected::Parts(&["out", "err"])),
-        row("exec that fails", Kr8s, WebSocket, &["fail"], 42, Expected::Parts(&["before"])),
-        row("exec with input", Kr8s, WebSocket, &["input"], 0, Expected::Parts(&["got a line"])),
-        row("10 MiB of binary output", Kr8s, WebSocket, &["binary", "{dir}/random"], 0, Expected::Random),
-        row("logs, followed", Kr8s, Plain, &["logs"], 0, Expected::Parts(&["line 1 of", "line 40 of"])),
-        row("port-forward", Kr8s, WebSocket, &["forward", "{port}"], 0, Expected::Page),
     ]
 }
