@@ -25,7 +25,7 @@ INSTALL_RUNNER := CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=of
 
 say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 
-.PHONY: bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-manifests test-faults wasm wasm-panic programs rust-targets kube-local
+.PHONY: bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-terminal test-manifests test-faults wasm wasm-panic programs rust-targets kube-local
 
 help: ## Print this
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -66,6 +66,11 @@ test-clients: wasm programs $(VENV) kube-local ## What Secrets look like to kube
 	$(call say,Clients)
 	@scripts/clients
 	cargo test -p chaperone-test-harness --test clients -- --nocapture
+
+test-terminal: wasm programs $(VENV) kube-local ## exec, attach, cp, logs and port-forward with real clients
+	$(call say,Terminals)
+	@scripts/clients
+	cargo test -p chaperone-test-harness --test terminal -- --nocapture
 
 test-manifests: wasm programs $(VENV) kube-local ## Manifests and chart for Istio: a real kube-apiserver, helm and Envoy take them
 	$(call say,Manifests)

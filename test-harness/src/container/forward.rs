@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_tungstenite::WebSocketStream;
 
 use super::spdy::Opened;
-use super::websocket::Coding;
+use super::websocket::{self, Coding};
 
 const PIECE: usize = 16 * 1024;
 
@@ -98,7 +98,7 @@ where
         while let Some((channel, bytes)) = messages.recv().await {
             sink.send(coding.message(channel, &bytes)).await.ok()?;
         }
-        sink.close().await.ok()
+        sink.send(websocket::goodbye()).await.ok()
     };
     let mut reading = pin!(reading);
     tokio::select! {

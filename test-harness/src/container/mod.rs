@@ -120,7 +120,7 @@ impl Ask {
 impl Streams {
     fn of(query: &str) -> Self {
         let is_on = |names: &[&str]| {
-            values(query, names).first().is_some_and(|value| value == "true" || value == "1")
+            values(query, names).first().is_some_and(|value| matches!(value.as_str(), "1" | "true" | "True"))
         };
         let tty = is_on(&["tty"]);
         Self {

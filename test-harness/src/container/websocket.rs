@@ -12,7 +12,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_util::io::{CopyToBytes, SinkWriter, StreamReader};
 
 use super::{Ask, Channel, Io, Protocol, Streams, process};
@@ -54,6 +56,11 @@ pub(super) fn choose<'a>(offered: &[&'a str], ask: &Ask) -> Option<(Protocol, &'
     offered.iter().find_map(|name| Some((known(name)?, *name)))
 }
 
+/// The end of a connection, with the status that Go's clients take for a good one.
+pub(super) fn goodbye() -> Message {
+    Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() }))
+}
+
 // === impl Coding ===
 
 impl Coding {
@@ -72,9 +79,10 @@ impl Coding {
                 let (channel, rest) = text.split_at_checked(1)?;
                 Some((channel.parse().ok()?, STANDARD.decode(rest).ok()?.into()))
             }
-            (Self::Binary | Self::Closing, Message::Binary(bytes)) => {
-                let (channel, rest) = bytes.split_first()?;
-                Some((*channel, Bytes::copy_from_slice(rest)))
+            // The Python client writes text where it was given text; the API server takes either.
+            (Self::Binary | Self::Closing, Message::Binary(_) | Message::Text(_)) => {
+                let bytes = message.clone().into_data();
+                Some((*bytes.first()?, bytes.slice(1..)))
             }
             _ => None,
         }
@@ -118,7 +126,7 @@ where
         while let Some((channel, bytes)) = pieces.recv().await {
             sink.send(coding.message(channel as u8, &bytes)).await.ok()?;
         }
-        sink.close().await.ok()
+        sink.send(goodbye()).await.ok()
     };
     let io = Io { stdin: for_stdin, sizes: for_sizes, out };
     let mut reading = pin!(reading);
@@ -152,7 +160,7 @@ pub(super) async fn log<S>(
                 sink.send(message(piece)).await.ok()?;
             }
         }
-        sink.close().await.ok()
+        sink.send(goodbye()).await.ok()
     };
     let mut reading = pin!(reading);
     tokio::select! {

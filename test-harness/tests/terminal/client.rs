@@ -15,7 +15,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// How long a row may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whose client it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +26,6 @@ pub enum Kind {
     OldKubectl,
     /// The Python package `kubernetes`.
     Python,
-    /// The Python package `kr8s`.
-    Kr8s,
 }
 
 /// A client that is here.
@@ -118,7 +116,6 @@ impl Program {
                 path.exists().then(|| Self { path, leading: in_namespace() })
             }
             Kind::Python => driver("kubernetes").await,
-            Kind::Kr8s => driver("kr8s").await,
         }
     }
 

@@ -1,11 +1,15 @@
 """What a script does with the Python package kubernetes: one verb of the table, what came on standard output."""
 
+import faulthandler
 import http.client
 import os
 import sys
 
 from kubernetes import client, config
 from kubernetes.stream import portforward, stream
+
+# Where it hangs, it says where.
+faulthandler.dump_traceback_later(20, exit=True)
 
 NAMESPACE = os.environ["NS"]
 config.load_kube_config()
