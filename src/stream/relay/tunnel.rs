@@ -61,6 +61,7 @@ fn tell(side: Side, event: spdy::Event<'_>, see: &mut dyn FnMut(Event<'_>)) {
                 see(Event::Close(side, role));
             }
         }
+        spdy::Event::Silent { role, .. } => see(Event::Close(side, role)),
         spdy::Event::Reset { role, .. } => {
             see(Event::Close(Side::Client, role));
             see(Event::Close(Side::Server, role));

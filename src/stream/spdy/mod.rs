@@ -57,6 +57,13 @@ pub enum Event<'a> {
         /// Whether the side sends no more on this stream.
         last: bool,
     },
+    /// A side opened or answered a stream and sends nothing on it; its frame follows as [`Event::Control`].
+    Silent {
+        /// The stream's id.
+        stream: u32,
+        /// What it is for.
+        role: Role,
+    },
     /// A side gave a stream up; its frame follows as [`Event::Control`].
     Reset {
         /// The stream's id.
@@ -206,6 +213,8 @@ impl Half {
     ) -> Result<&'b [u8], SpdyError> {
         let (data, rest) = bytes.split_at_checked(piece.missing).unwrap_or((bytes, &[]));
         let missing = piece.missing.saturating_sub(data.len());
+        // The other side may have given the stream up in the middle of the frame.
+        let piece = Piece { role: piece.role.filter(|_| streams.is_open(piece.stream)), ..piece };
         self.data = (missing > 0).then_some(Piece { missing, ..piece });
         self.hand_out(streams, piece, data, missing == 0 && piece.last, out)?;
         Ok(rest)
@@ -306,7 +315,7 @@ impl Half {
                 out(Event::Open { stream, role });
                 if fin {
                     streams.end(self.side, stream);
-                    out(Event::Data { stream, role, bytes: &[], last: true });
+                    out(Event::Silent { stream, role });
                 }
                 Ok(())
             }
@@ -319,7 +328,7 @@ impl Half {
                 let role = streams.writes(self.side, stream)?;
                 if let Some(role) = role.filter(|_| fin) {
                     streams.end(self.side, stream);
-                    out(Event::Data { stream, role, bytes: &[], last: true });
+                    out(Event::Silent { stream, role });
                 }
                 Ok(())
             }

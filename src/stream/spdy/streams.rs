@@ -130,6 +130,11 @@ impl Streams {
         }
     }
 
+    /// Whether the stream is open, to either side.
+    pub(super) fn is_open(&self, stream: u32) -> bool {
+        self.open.contains_key(&stream)
+    }
+
     /// A side sends no more on a stream. The stream is over once both have ended it.
     pub(super) fn end(&mut self, side: Side, stream: u32) {
         let Some(open) = self.open.get_mut(&stream) else { return };

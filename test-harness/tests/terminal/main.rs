@@ -27,8 +27,8 @@ enum Treatment {
 
 const fn treatment(transport: Transport) -> Treatment {
     match transport {
-        Transport::WebSocket | Transport::Spdy => Treatment::Refused,
-        Transport::Plain => Treatment::Recorded,
+        Transport::Spdy => Treatment::Refused,
+        Transport::WebSocket | Transport::Plain => Treatment::Recorded,
     }
 }
 
