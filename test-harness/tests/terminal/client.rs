@@ -48,7 +48,8 @@ pub struct Outcome {
 /// Where a client works: with which server, and in which folder.
 pub struct Desk {
     folder: PathBuf,
-    kubeconfig: PathBuf,
+    /// Where the server is, and who asks.
+    pub kubeconfig: PathBuf,
     port: u16,
     /// What the pods' HTTP server answers.
     pub page: Bytes,

@@ -6,6 +6,7 @@
 
 mod client;
 mod pods;
+mod records;
 mod rows;
 
 use anyhow::{Context as _, Result, ensure};
@@ -15,6 +16,7 @@ use chaperone_test_harness::stage::{ApiKind, Stage};
 use client::{Desk, Outcome, Program};
 use pods::Pods;
 use rows::{Row, Transport};
+use std::path::Path;
 
 /// What the filter does with a connection today; where it refuses, rows are done at the API server only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,20 +62,21 @@ fn skipped(what: &str) {
 async fn all(api: ApiKind) -> Result<()> {
     let stage = Stage::builder(api).start().await?;
     let pods = Pods::start(&stage).await?;
-    let token = stage.issuer.mint(&stage.agent("terminal@example.com", "terminal"));
     let direct = Desk::new("direct", stage.kubectl_direct("direct")?.kubeconfig(), &pods, stage.dir())?;
-    let gateway =
-        Desk::new("gateway", stage.kubectl("gateway", Some(&token))?.kubeconfig(), &pods, stage.dir())?;
+    let mut gateway = Desk::new("gateway", Path::new(""), &pods, stage.dir())?;
     let mut missing = Vec::new();
     let mut wrong = Vec::new();
-    for row in rows::rows().iter().filter(|row| chosen(row)) {
+    for (number, row) in rows::rows().iter().enumerate().filter(|(_, row)| chosen(row)) {
         let Some(program) = Program::find(row.client).await else {
             if !missing.contains(&row.client) {
                 missing.push(row.client);
             }
             continue;
         };
-        match compared(row, &program, &direct, &gateway).await {
+        let session = format!("terminal-{number}");
+        let token = stage.issuer.mint(&stage.agent("terminal@example.com", &session));
+        gateway.kubeconfig = stage.kubectl(&session, Some(&token))?.kubeconfig().to_owned();
+        match compared(&stage, &session, row, &program, &direct, &gateway).await {
             Ok(()) => eprintln!("  ok    {row}"),
             Err(error) => {
                 eprintln!("  WRONG {row}: {error:#}");
@@ -97,7 +100,14 @@ fn chosen(row: &Row) -> bool {
 }
 
 /// Does a row both ways.
-async fn compared(row: &Row, program: &Program, direct: &Desk, gateway: &Desk) -> Result<()> {
+async fn compared(
+    stage: &Stage,
+    session: &str,
+    row: &Row,
+    program: &Program,
+    direct: &Desk,
+    gateway: &Desk,
+) -> Result<()> {
     let expected = program.run(row, direct).await.context("at the API server")?;
     row.check(&expected, direct)?;
     if treatment(row.transport) == Treatment::Refused {
@@ -110,7 +120,7 @@ async fn compared(row: &Row, program: &Program, direct: &Desk, gateway: &Desk) -
         brief(&seen),
         brief(&expected)
     );
-    Ok(())
+    records::check(stage, session, &seen).await.context("in the record")
 }
 
 fn brief(outcome: &Outcome) -> String {
