@@ -6,8 +6,7 @@ use crate::kube::RequestInfo;
 use crate::mask::MaskedPaths;
 use crate::metrics::Metric;
 use crate::record::{ChannelRecorder, Piece};
-use crate::stream::channel::Subprotocol;
-use crate::stream::handshake::Offer;
+use crate::stream::handshake::{Accepted, Offer};
 use crate::stream::{Event, Masks, Relay, Role, Side};
 use chaperone_record::{Channel, ChannelTotal, Connection, Outcome, StreamEnd, Timestamp};
 use serde::Deserialize;
@@ -52,14 +51,14 @@ impl Upgraded {
         gateway: &Gateway,
         info: &RequestInfo,
         offer: &Offer,
-        (subprotocol, meaning): (&'static str, Subprotocol),
+        accepted: Accepted,
         level: Level,
     ) -> Self {
         let options = info.stream_options().unwrap_or_default();
         let masks = Masks::new(gateway.mask.exec_patterns(info), options.tty);
         let forwards = info.subresource == "portforward";
         Self {
-            relay: Relay::websocket(meaning, offer.layout(), masks),
+            relay: offer.relay(accepted, masks),
             log: Log {
                 level,
                 channels: BTreeMap::new(),
@@ -68,7 +67,7 @@ impl Upgraded {
                 connections: forwards.then_some(0),
                 ended: false,
             },
-            subprotocol,
+            subprotocol: accepted.name,
             since: gateway.next_batch(),
         }
     }
@@ -226,6 +225,8 @@ impl Log {
                 written
             }
             Event::Close(side, role) => {
+                // A process's status is the last that is said of it.
+                self.ended |= role == Role::Error;
                 let mut written: Vec<StreamEntry> = self.settle().into_iter().collect();
                 written.extend(self.close(place(side, role)));
                 written

@@ -1,9 +1,10 @@
 //! A forwarded port's SPDY in the messages of a WebSocket connection.
 
+use super::spdy::tell;
 use crate::stream::channel::ChannelError;
-use crate::stream::spdy::{self, Connection, Purpose};
+use crate::stream::spdy::{Connection, Purpose};
 use crate::stream::websocket::{Frame, Frames, Opcode, close_code};
-use crate::stream::{Event, Role, Side, StreamError};
+use crate::stream::{Event, Side, StreamError};
 
 /// Both sides of a tunnel.
 pub(super) struct Tunnel {
@@ -42,29 +43,5 @@ impl Tunnel {
             }
             Frame::Begin(_) | Frame::End(_) | Frame::Control(..) => Ok(()),
         })
-    }
-}
-
-fn tell(side: Side, event: spdy::Event<'_>, see: &mut dyn FnMut(Event<'_>)) {
-    match event {
-        spdy::Event::Control(_) => {}
-        spdy::Event::Open { role, .. } => {
-            if matches!(role, Role::PortData { .. }) {
-                see(Event::Open(role));
-            }
-        }
-        spdy::Event::Data { role, bytes, last, .. } => {
-            if !bytes.is_empty() {
-                see(Event::Data(side, role, bytes));
-            }
-            if last {
-                see(Event::Close(side, role));
-            }
-        }
-        spdy::Event::Silent { role, .. } => see(Event::Close(side, role)),
-        spdy::Event::Reset { role, .. } => {
-            see(Event::Close(Side::Client, role));
-            see(Event::Close(Side::Server, role));
-        }
     }
 }

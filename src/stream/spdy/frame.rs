@@ -74,6 +74,14 @@ impl Header {
     }
 }
 
+/// Whether a control frame is `GOAWAY`: no stream will be opened any more.
+pub fn is_goodbye(frame: &[u8]) -> bool {
+    matches!(
+        frame.first_chunk::<HEADER>().map(|header| Header::read(*header)),
+        Some(Ok(Header::Control { kind: Kind::GoAway, .. }))
+    )
+}
+
 /// The header of a data frame; none where no frame can be as long.
 pub fn data_header(stream: u32, last: bool, length: usize) -> Option<[u8; HEADER]> {
     let [a, b, c, d] = stream.to_be_bytes();

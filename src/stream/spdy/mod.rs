@@ -15,7 +15,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
-pub use frame::data_header;
+pub use frame::{data_header, is_goodbye};
 pub use streams::{Purpose, Role};
 
 use frame::{FIN, Fields, HEADER, Header, Kind};

@@ -15,24 +15,8 @@ use chaperone_test_harness::kube::Assets;
 use chaperone_test_harness::stage::{ApiKind, Stage};
 use client::{Desk, Outcome, Program};
 use pods::Pods;
-use rows::{Row, Transport};
+use rows::Row;
 use std::path::Path;
-
-/// What the filter does with a connection today; where it refuses, rows are done at the API server only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Treatment {
-    /// The guard `unrecorded-streams` refuses it.
-    Refused,
-    /// It passes, and is recorded.
-    Recorded,
-}
-
-const fn treatment(transport: Transport) -> Treatment {
-    match transport {
-        Transport::Spdy => Treatment::Refused,
-        Transport::WebSocket | Transport::Plain => Treatment::Recorded,
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn terminals_of_a_stand_in() {
@@ -110,9 +94,6 @@ async fn compared(
 ) -> Result<()> {
     let expected = program.run(row, direct).await.context("at the API server")?;
     row.check(&expected, direct)?;
-    if treatment(row.transport) == Treatment::Refused {
-        return Ok(());
-    }
     let seen = program.run(row, gateway).await.context("through the gateway")?;
     ensure!(
         seen == expected,

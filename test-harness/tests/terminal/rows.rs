@@ -6,7 +6,7 @@ use std::fmt;
 
 /// How the client's bytes travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
+enum Transport {
     /// Channels, or a tunnel, in WebSocket messages.
     WebSocket,
     /// SPDY/3.1.
@@ -52,8 +52,7 @@ pub struct Row {
     name: &'static str,
     /// Who does it.
     pub client: Kind,
-    /// How.
-    pub transport: Transport,
+    transport: Transport,
     /// What.
     pub act: Act,
     code: i32,
