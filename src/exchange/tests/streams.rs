@@ -5,6 +5,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::rig::{Begun, Headers, Rig, acknowledgement, header, status};
 use crate::exchange::{AtRequestBody, AtResponseBody, AtResponseHeaders, Confirmation, Exchange, Header};
+use crate::stream::spdy::tests::{data, exec};
 use crate::stream::websocket::tests::{client, server};
 use serde_json::{Value, json};
 
@@ -25,6 +26,17 @@ const ACCEPT: Headers<'_> = &[
     ("sec-websocket-protocol", "v5.channel.k8s.io"),
 ];
 
+const VERSIONS: &str = "x-stream-protocol-version";
+/// As kubectl 1.20 asks, and the proxy joins it.
+const SPDY: Headers<'_> = &[
+    ("connection", "Upgrade"),
+    ("upgrade", "SPDY/3.1"),
+    ("content-length", "0"),
+    (VERSIONS, "v4.channel.k8s.io,v3.channel.k8s.io,v9.channel.k8s.io"),
+];
+const SPDY_ACCEPT: Headers<'_> =
+    &[("connection", "Upgrade"), ("upgrade", "SPDY/3.1"), (VERSIONS, "v4.channel.k8s.io")];
+
 fn with<'a>(headers: Headers<'a>, name: &'a str, value: &'a str) -> Vec<(&'a str, &'a str)> {
     let mut changed: Vec<(&str, &str)> = headers.iter().filter(|(key, _)| *key != name).copied().collect();
     if !value.is_empty() {
@@ -34,8 +46,8 @@ fn with<'a>(headers: Headers<'a>, name: &'a str, value: &'a str) -> Vec<(&'a str
 }
 
 /// Up to what goes upstream, its record acknowledged.
-fn offer(rig: &mut Rig, path: &str, headers: Headers<'_>) -> (Exchange, Vec<Header>) {
-    let (mut exchange, begun) = rig.begin("GET", path, headers);
+fn offer(rig: &mut Rig, method: &str, path: &str, headers: Headers<'_>) -> (Exchange, Vec<Header>) {
+    let (mut exchange, begun) = rig.begin(method, path, headers);
     match begun {
         Begun::Confirm(upstream, post) => {
             let confirmed = rig.confirm(&mut exchange, &post, 200, &acknowledgement(&post));
@@ -50,7 +62,7 @@ fn offer(rig: &mut Rig, path: &str, headers: Headers<'_>) -> (Exchange, Vec<Head
 
 fn upgraded(rig: &mut Rig, path: &str, accept: Headers<'_>) -> Exchange {
     let subprotocol = accept.iter().find(|(name, _)| *name == "sec-websocket-protocol").unwrap().1;
-    let (mut exchange, _) = offer(rig, path, &with(OFFER, "sec-websocket-protocol", subprotocol));
+    let (mut exchange, _) = offer(rig, "GET", path, &with(OFFER, "sec-websocket-protocol", subprotocol));
     assert!(matches!(rig.respond(&mut exchange, 101, accept), AtResponseHeaders::Pass(_)));
     exchange
 }
@@ -143,7 +155,7 @@ fn only_what_is_understood_is_offered_upstream() {
     let offered = "base64url.bearer.authorization.k8s.io.c2VjcmV0, v5.channel.k8s.io,v9.channel.k8s.io, v4.channel.k8s.io";
     let headers = with(OFFER, "sec-websocket-protocol", offered);
     let headers = with(&headers, "sec-websocket-extensions", "permessage-deflate");
-    let (_, upstream) = offer(&mut rig, EXEC, &headers);
+    let (_, upstream) = offer(&mut rig, "GET", EXEC, &headers);
     for (name, expected) in [
         ("connection", Some("Upgrade")),
         ("upgrade", Some("websocket")),
@@ -186,7 +198,33 @@ fn offers_that_cannot_be_recorded_are_refused() {
             "ports must be",
         ),
         ("by POST", "POST", EXEC, OFFER.to_vec(), 403, "unrecorded-streams"),
-        ("SPDY", "POST", EXEC, with(OFFER, "upgrade", "SPDY/3.1"), 403, "kubectl"),
+        (
+            "SPDY without a version",
+            "POST",
+            EXEC,
+            with(SPDY, VERSIONS, ""),
+            400,
+            "offer one of v4.channel.k8s.io",
+        ),
+        (
+            "SPDY with a port's version",
+            "GET",
+            EXEC,
+            with(SPDY, VERSIONS, "portforward.k8s.io"),
+            400,
+            "offer one",
+        ),
+        (
+            "SPDY for ports with exec's",
+            "POST",
+            FORWARD,
+            SPDY.to_vec(),
+            400,
+            "offer one of portforward.k8s.io",
+        ),
+        ("SPDY with a body", "POST", EXEC, with(SPDY, "content-length", "5"), 400, "has no body"),
+        ("SPDY by PUT", "PUT", EXEC, SPDY.to_vec(), 403, "unrecorded-streams"),
+        ("another SPDY", "POST", EXEC, with(SPDY, "upgrade", "SPDY/3"), 403, "WebSocket or SPDY/3.1"),
         ("no connection header", "GET", EXEC, with(OFFER, "connection", ""), 403, "unrecorded-streams"),
         ("two upgrades", "GET", EXEC, with(OFFER, "upgrade", "websocket, h2c"), 403, "unrecorded-streams"),
         ("a watch", "GET", "/api/v1/namespaces/shop/pods?watch=1", OFFER.to_vec(), 403, "unrecorded-streams"),
@@ -220,6 +258,31 @@ fn rules_still_see_exec() {
 }
 
 #[test]
+fn an_exec_over_spdy_is_recorded_as_it_runs() {
+    let mut rig = Rig::new(json!({}));
+    let (mut exchange, upstream) = offer(&mut rig, "POST", EXEC, SPDY);
+    let versions: Vec<&[u8]> = upstream
+        .iter()
+        .filter(|(name, _)| name == VERSIONS.as_bytes())
+        .map(|(_, value)| value.as_slice())
+        .collect();
+    assert_eq!(versions, [&b"v4.channel.k8s.io"[..], b"v3.channel.k8s.io"]);
+    assert_eq!(header(&upstream, "upgrade").as_deref(), Some("SPDY/3.1"));
+    assert!(matches!(rig.respond(&mut exchange, 101, SPDY_ACCEPT), AtResponseHeaders::Pass(_)));
+    let typed = [exec(), data(3, true, b"ls\n")].concat();
+    assert_eq!(send(&mut rig, &mut exchange, &typed), Some(typed.clone()));
+    let status = br#"{"metadata":{},"status":"Success"}"#;
+    let printed = [data(5, true, b"a file\n"), data(1, true, status)].concat();
+    assert_eq!(receive(&mut rig, &mut exchange, &printed), Some(printed.clone()));
+    exchange.on_log(&mut rig.gateway, rig.now);
+    let entries = rig.entries();
+    assert_eq!(told(&entries)[..3], [("stdin", 0, "ls\n"), ("stdin", 3, ""), ("stdout", 0, "a file\n")]);
+    let end = entries.last().unwrap();
+    assert_eq!((&end["outcome"], &end["stream"]["exitCode"]), (&json!("complete"), &json!(0)));
+    assert_eq!(end["stream"]["subprotocol"], "v4.channel.k8s.io");
+}
+
+#[test]
 fn answers_that_do_not_fit_the_offer_are_withheld() {
     for (name, answer) in [
         ("another protocol", with(ACCEPT, "upgrade", "SPDY/3.1")),
@@ -228,9 +291,13 @@ fn answers_that_do_not_fit_the_offer_are_withheld() {
         ("none chosen", with(ACCEPT, "sec-websocket-protocol", "")),
         ("an extension", with(ACCEPT, "sec-websocket-extensions", "permessage-deflate")),
         ("the gateway's token", with(ACCEPT, "x-echo", super::rig::UPSTREAM_TOKEN)),
+        ("WebSocket for SPDY", with(SPDY_ACCEPT, "upgrade", "websocket")),
+        ("a version that was not offered", with(SPDY_ACCEPT, VERSIONS, "v2.channel.k8s.io")),
+        ("no version", with(SPDY_ACCEPT, VERSIONS, "")),
     ] {
         let mut rig = Rig::new(json!({}));
-        let (mut exchange, _) = offer(&mut rig, EXEC, OFFER);
+        let asked = if name.contains("version") || name.contains("for SPDY") { SPDY } else { OFFER };
+        let (mut exchange, _) = offer(&mut rig, "GET", EXEC, asked);
         let AtResponseHeaders::Reply(reply) = rig.respond(&mut exchange, 101, &answer) else {
             panic!("{name} passes")
         };
@@ -242,7 +309,7 @@ fn answers_that_do_not_fit_the_offer_are_withheld() {
 #[test]
 fn an_answer_that_is_no_101_is_an_ordinary_one() {
     let mut rig = Rig::new(json!({}));
-    let (mut exchange, _) = offer(&mut rig, EXEC, OFFER);
+    let (mut exchange, _) = offer(&mut rig, "GET", EXEC, OFFER);
     let body = json!({"kind": "Status", "code": 404, "message": "pods \"web\" not found"});
     assert_eq!(rig.answer(&mut exchange, 404, &body), body);
     let entries = rig.entries();
@@ -253,13 +320,13 @@ fn an_answer_that_is_no_101_is_an_ordinary_one() {
 fn bytes_before_the_switch_never_go_upstream() {
     let smuggled = b"GET /api/v1/secrets HTTP/1.1\r\n\r\n";
     let mut rig = Rig::new(json!({}));
-    let (mut exchange, _) = offer(&mut rig, EXEC, OFFER);
+    let (mut exchange, _) = offer(&mut rig, "GET", EXEC, OFFER);
     let AtRequestBody::Reply(reply) = rig.body(&mut exchange, smuggled, false) else { panic!("they pass") };
     assert_eq!(reply.status, 400);
-    let (mut exchange, _) = offer(&mut rig, EXEC, OFFER);
+    let (mut exchange, _) = offer(&mut rig, "GET", EXEC, OFFER);
     rig.respond(&mut exchange, 403, &[("content-type", "application/json")]);
     assert!(matches!(rig.body(&mut exchange, smuggled, false), AtRequestBody::Cut));
-    let (mut exchange, _) = offer(&mut rig, EXEC, OFFER);
+    let (mut exchange, _) = offer(&mut rig, "GET", EXEC, OFFER);
     rig.answer(&mut exchange, 403, &json!({}));
     assert!(matches!(rig.body(&mut exchange, smuggled, false), AtRequestBody::Cut));
 }

@@ -41,7 +41,7 @@ impl Spdy {
         let Self { connection, masks, frame, masked } = self;
         let mut anew = Anew { masks, frame, masked, continues: true, out, see };
         connection.take(side, bytes, &mut |event| anew.event(side, event))?;
-        if side == Side::Server && connection.whole(side) {
+        if side == Side::Server && !connection.within_data(side) {
             anew.pause();
         }
         Ok(())

@@ -3,6 +3,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 #[cfg(not(target_arch = "wasm32"))]
 mod properties;
+mod spdy;
 
 use super::*;
 use crate::mask::Replacement;

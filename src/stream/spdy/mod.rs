@@ -13,7 +13,7 @@ mod headers;
 mod streams;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use frame::{data_header, is_goodbye};
 pub use streams::{Purpose, Role};
@@ -176,11 +176,19 @@ impl Connection {
 
     /// Whether a side's bytes end between two frames.
     pub fn whole(&self, side: Side) -> bool {
-        let half = match side {
+        self.half(side).pending.is_empty() && !self.within_data(side)
+    }
+
+    /// Whether a side's bytes end within a data frame.
+    pub fn within_data(&self, side: Side) -> bool {
+        self.half(side).data.is_some()
+    }
+
+    fn half(&self, side: Side) -> &Half {
+        match side {
             Side::Client => &self.client,
             Side::Server => &self.server,
-        };
-        half.pending.is_empty() && half.data.is_none()
+        }
     }
 }
 

@@ -20,12 +20,12 @@ fn hex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
-fn control(kind: u16, flags: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn control(kind: u16, flags: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len()).unwrap() | u32::from(flags) << 24;
     [&[0x80, 3][..], &kind.to_be_bytes(), &length.to_be_bytes(), body].concat()
 }
 
-fn data(stream: u32, last: bool, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn data(stream: u32, last: bool, bytes: &[u8]) -> Vec<u8> {
     [&data_header(stream, last, bytes.len()).unwrap()[..], bytes].concat()
 }
 
@@ -52,7 +52,7 @@ fn first(block: &[u8]) -> Vec<u8> {
     [hex(ZLIB), stored(block)].concat()
 }
 
-fn exec() -> Vec<u8> {
+pub(crate) fn exec() -> Vec<u8> {
     OPENED.iter().flat_map(|(frame, _)| hex(frame)).collect()
 }
 
