@@ -5,6 +5,7 @@
 use chaperone_filter::mask::Replacement;
 use chaperone_filter::mask::text::TextPatterns;
 use chaperone_filter::stream::channel::{Layout, Subprotocol};
+use chaperone_filter::stream::spdy::Purpose;
 use chaperone_filter::stream::{Event, Masks, Relay, Side};
 use chaperone_fuzz::{cut, timed};
 use libfuzzer_sys::fuzz_target;
@@ -30,7 +31,11 @@ fn run(kind: u8, pieces: &[(Side, &[u8])], seed: Option<u8>) -> Told {
     let names = ["jwt".to_owned(), "pem-private-key".to_owned()];
     let patterns = TextPatterns::new(&names, &[], &Replacement::default()).expect("built-in ones");
     let masks = Masks::new((kind & 8 != 0).then(|| Rc::new(patterns)), kind & 16 != 0);
-    let mut relay = Relay::websocket(subprotocol, layout, masks);
+    let mut relay = match (kind & 32, &layout) {
+        (0, _) => Relay::websocket(subprotocol, layout, masks),
+        (_, Layout::Terminal) => Relay::spdy(Purpose::Terminal, masks),
+        (_, Layout::Ports(_)) => Relay::spdy(Purpose::PortForward, masks),
+    };
     let mut told = Told::default();
     for (side, piece) in pieces {
         let chunks: Vec<&[u8]> = match seed {
@@ -67,7 +72,10 @@ fuzz_target!(|data: &[u8]| timed(data, |data| {
     }
     let (whole, pieced) = (run(*kind, &pieces, None), run(*kind, &pieces, Some(*seed)));
     assert_eq!((&whole.client, whole.broken), (&pieced.client, pieced.broken));
-    if kind & 8 == 0 {
+    if kind & 32 != 0 {
+        // Data frames are cut where chunks are.
+        assert!(kind & 8 != 0 || whole.server == pieced.server);
+    } else if kind & 8 == 0 {
         assert_eq!(whole, pieced, "however it is cut");
         let came: Vec<u8> = pieces.iter().flat_map(|(_, piece)| piece.to_vec()).collect();
         assert!(whole.broken || whole.out == came, "what goes on is what came");

@@ -39,8 +39,8 @@ pub enum Step {
 enum Expected {
     /// Text that is part of what it prints.
     Parts(&'static [&'static str]),
-    /// Those bytes.
-    Random,
+    /// Those bytes, so often.
+    Random(usize),
     /// The HTTP server's page.
     Page,
     /// So many bytes.
@@ -74,7 +74,7 @@ impl Row {
         ensure!(*code == self.code, "exit status {code}: {}", brief());
         let right = match &self.expected {
             Expected::Parts(parts) => parts.iter().all(|part| said().contains(part)),
-            Expected::Random => *out == desk.random,
+            Expected::Random(times) => *out == desk.random.repeat(*times),
             Expected::Page => *out == desk.page,
             Expected::Bytes(bytes) => *out == bytes,
         };
@@ -136,7 +136,20 @@ fn kubectl(client: Kind, transport: Transport) -> Vec<Row> {
             "exec with 10 MiB of output",
             run(&["exec", "shell", "--", "cat", "{dir}/random"]),
             0,
-            Expected::Random,
+            Expected::Random(1),
+        ),
+        row(
+            "exec with 100 MiB of output",
+            run(&[
+                "exec",
+                "shell",
+                "--",
+                "sh",
+                "-c",
+                "for i in 0 1 2 3 4 5 6 7 8 9; do cat {dir}/random; done",
+            ]),
+            0,
+            Expected::Random(10),
         ),
         row(
             "exec at a terminal",
@@ -180,7 +193,7 @@ fn kubectl(client: Kind, transport: Transport) -> Vec<Row> {
                 Expected::Parts(&["line 1 of", "line 40 of"]),
             )
         },
-        row("cp, there and back", Act::Copy, 0, Expected::Random),
+        row("cp, there and back", Act::Copy, 0, Expected::Random(1)),
         row("port-forward", Act::Forward, 0, Expected::Page),
     ]
 }
@@ -201,7 +214,14 @@ fn python() -> Vec<Row> {
         row("exec at a terminal", Python, WebSocket, &["tty"], 0, Expected::Parts(&["/dev/pts/", "\r\n"])),
         row("exec that fails", Python, WebSocket, &["fail"], 42, Expected::Parts(&["before"])),
         row("exec with input", Python, WebSocket, &["input"], 0, Expected::Parts(&["got a line"])),
-        row("10 MiB of binary output", Python, WebSocket, &["binary", "{dir}/random"], 0, Expected::Random),
+        row(
+            "10 MiB of binary output",
+            Python,
+            WebSocket,
+            &["binary", "{dir}/random"],
+            0,
+            Expected::Random(1),
+        ),
         row("logs, followed", Python, Plain, &["logs"], 0, Expected::Parts(&["line 1 of", "line 40 of"])),
         row("port-forward", Python, WebSocket, &["forward", "{port}"], 0, Expected::Page),
     ]
