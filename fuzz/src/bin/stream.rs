@@ -62,8 +62,8 @@ fn run(kind: u8, pieces: &[(Side, &[u8])], seed: Option<u8>) -> Told {
 }
 
 fuzz_target!(|data: &[u8]| timed(data, |data| {
-    let [kind, seed, mut rest @ ..] = data else { return };
-    let mut pieces = Vec::new();
+    let [kind, seed, rest @ ..] = data else { return };
+    let (mut rest, mut pieces) = (rest, Vec::new());
     while let Some((first, tail)) = rest.split_first() {
         let length = usize::from(first & 0x7f).min(tail.len());
         let (piece, tail) = tail.split_at(length);

@@ -14,12 +14,15 @@ const SOON: Duration = Duration::from_secs(30);
 /// The streams of a session are whole in the record, and everything that the process printed is what the client got.
 pub async fn check(stage: &Stage, session: &str, outcome: &Outcome) -> Result<()> {
     let complete = async || {
-        let record = stage.collector.session(session).await.ok()?;
-        let exchanges = record["exchanges"].as_array()?.clone();
+        let json = stage.collector.run(&["replay", session, "--all", "-o", "json"]).await.ok()?;
+        let record: Value = serde_json::from_str(&json).ok()?;
+        let exchanges = record["exchanges"].as_array()?;
         let whole = |exchange: &Value| exchange["state"] != "incomplete";
-        (!exchanges.is_empty() && exchanges.iter().all(whole)).then_some(exchanges)
+        (!exchanges.is_empty() && exchanges.iter().all(whole)).then_some(())
     };
-    let exchanges = eventually("complete record", SOON, complete).await?;
+    eventually("complete record", SOON, complete).await?;
+    let record = stage.collector.session(session).await?;
+    let exchanges = record["exchanges"].as_array().context("no exchanges")?;
     let streams: Vec<&Value> =
         exchanges.iter().filter(|exchange| exchange["responseStatus"]["code"] == 101).collect();
     for exchange in &streams {
