@@ -33,7 +33,7 @@ help: ## Print this
 demo: wasm programs $(VENV) kube-local ## An agent's kubectl session through Envoy, and what the auditor sees of it
 	@target/debug/demo
 
-test: lint test-native test-wasm test-e2e test-clients test-manifests test-faults ## Everything that is tested
+test: lint test-native test-wasm test-e2e test-clients test-terminal test-manifests test-faults ## Everything that is tested
 
 build: wasm programs ## The filter, the collector and the harness
 

@@ -121,7 +121,7 @@ pub struct Exchange {
     guards: BodyGuards,
     /// Whether the body is held back until its record is acknowledged.
     confirm: bool,
-    /// The WebSocket connection that it asks for; none where it asks for none.
+    /// The WebSocket or SPDY connection that it asks for; none where it asks for none.
     offer: Option<Offer>,
     /// What it goes upstream with.
     token: Option<Rc<UpstreamToken>>,

@@ -71,13 +71,19 @@ fuzz_target!(|data: &[u8]| timed(data, |data| {
         rest = tail;
     }
     let (whole, pieced) = (run(*kind, &pieces, None), run(*kind, &pieces, Some(*seed)));
-    assert_eq!((&whole.client, whole.broken), (&pieced.client, pieced.broken));
+    assert_eq!(whole.broken, pieced.broken);
+    if whole.broken {
+        // What of the last chunk was understood depends on where it was cut.
+        assert!(pieced.client.starts_with(&whole.client));
+        return;
+    }
+    assert_eq!(whole.client, pieced.client);
     if kind & 32 != 0 {
         // Data frames are cut where chunks are.
         assert!(kind & 8 != 0 || whole.server == pieced.server);
     } else if kind & 8 == 0 {
         assert_eq!(whole, pieced, "however it is cut");
         let came: Vec<u8> = pieces.iter().flat_map(|(_, piece)| piece.to_vec()).collect();
-        assert!(whole.broken || whole.out == came, "what goes on is what came");
+        assert_eq!(whole.out, came, "what goes on is what came");
     }
 }));
