@@ -32,7 +32,7 @@ CYCLONEDX := $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx
 
 say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 
-.PHONY: bench-collector image compose-smoke test-docs bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-manifests test-faults test-ui wasm wasm-panic programs rust-targets kube-local
+.PHONY: bench-collector image compose-smoke test-docs bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-terminal test-manifests test-faults test-ui wasm wasm-panic programs rust-targets kube-local
 
 help: ## Print this
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -40,7 +40,7 @@ help: ## Print this
 demo: wasm programs $(VENV) kube-local ## An agent's kubectl session through Envoy, and what the auditor sees of it
 	@target/debug/demo
 
-test: lint test-native test-docs test-wasm test-e2e test-clients test-manifests test-ui test-faults ## Everything that is tested
+test: lint test-native test-docs test-wasm test-e2e test-clients test-terminal test-manifests test-ui test-faults ## Everything that is tested
 
 build: wasm programs ## The filter, the collector and the harness
 
@@ -73,6 +73,11 @@ test-clients: wasm programs $(VENV) kube-local ## What Secrets look like to kube
 	$(call say,Clients)
 	@scripts/clients
 	cargo test -p chaperone-test-harness --test clients -- --nocapture
+
+test-terminal: wasm programs $(VENV) kube-local ## exec, attach, cp, logs and port-forward with real clients
+	$(call say,Terminals)
+	@scripts/clients
+	cargo test -p chaperone-test-harness --test terminal -- --nocapture
 
 test-manifests: wasm programs $(VENV) kube-local ## Manifests and chart for Istio: a real kube-apiserver, helm and Envoy take them
 	$(call say,Manifests)

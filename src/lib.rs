@@ -13,6 +13,7 @@
 //! | [`credential`] | what goes upstream in place of the agent's token |
 //! | [`mask`] | what the agent must not see, and must not write back |
 //! | [`record`] | what is written down, chained, signed and posted |
+//! | [`stream`] | what flows once a request has switched protocols: exec, attach, port-forward |
 //! | [`exchange`] | one request and its response, as a state machine over all of the above |
 //! | [`metrics`] | what is counted |
 //! | `envoy` | the shell: host calls in, host calls out (wasm only) |
@@ -31,4 +32,5 @@ pub mod kube;
 pub mod mask;
 pub mod metrics;
 pub mod record;
+pub mod stream;
 mod strict_json;

@@ -51,6 +51,8 @@ metrics! {
     RefusedContentType counter "chaperone_refused_content_type_total";
     /// Refused: an unknown patch type (415).
     RefusedPatchType counter "chaperone_refused_patch_type_total";
+    /// Refused: no handshake, or nothing in it that can be recorded (400).
+    RefusedUpgrade counter "chaperone_refused_upgrade_total";
     /// Refused: no token (401).
     RefusedTokenMissing counter "chaperone_refused_token_missing_total";
     /// Refused: more than one (401).
@@ -99,7 +101,9 @@ metrics! {
     RefusedUnrecorded counter "chaperone_refused_unrecorded_total";
     /// Refused for another reason.
     RefusedOther counter "chaperone_refused_other_total";
-    /// Responses cut after their headers were out.
+    /// Exec, attach and port-forward that the API server accepted.
+    Streams counter "chaperone_streams_total";
+    /// Responses and streams cut after their headers were out.
     Cut counter "chaperone_cut_total";
     /// Values masked.
     Masked counter "chaperone_masked_values_total";
@@ -145,6 +149,7 @@ impl Metric {
             "contentEncoding" => Self::RefusedContentEncoding,
             "contentType" => Self::RefusedContentType,
             "patchType" => Self::RefusedPatchType,
+            "upgrade" => Self::RefusedUpgrade,
             "tokenMissing" => Self::RefusedTokenMissing,
             "tokenMultiple" => Self::RefusedTokenMultiple,
             "tokenMalformed" => Self::RefusedTokenMalformed,

@@ -1,4 +1,6 @@
-use crate::{Attribution, BodyDigest, Timestamp, UpstreamCredential, User};
+use crate::{
+    Attribution, BodyDigest, Connection, StreamEnd, StreamOptions, Timestamp, UpstreamCredential, User,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -114,6 +116,9 @@ pub struct Requested {
     /// The object, for resource requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object_ref: Option<ObjectRef>,
+    /// What a stream was asked to be, for exec, attach and port-forward.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_options: Option<StreamOptions>,
     /// The client's address first, then trusted hops.
     #[serde(default, rename = "sourceIPs", skip_serializing_if = "Vec::is_empty")]
     pub source_ips: Vec<String>,
@@ -289,10 +294,14 @@ pub enum Channel {
     Stdout,
     /// exec and attach: what it printed as errors.
     Stderr,
-    /// exec and attach: the closing `metav1.Status`.
+    /// exec and attach: the closing `metav1.Status`. port-forward: why a connection failed.
     Error,
     /// exec and attach: terminal sizes.
     Resize,
+    /// port-forward: what the agent sent to the port.
+    Sent,
+    /// port-forward: what came back.
+    Received,
 }
 
 /// See [`Entry::Stream`].
@@ -315,6 +324,12 @@ pub struct Stream<B = Value> {
     /// `base64`, or absent for UTF-8 text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<String>,
+    /// port-forward: which of its connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Connection>,
+    /// The side that writes to the channel sends no more: digest and length of all it sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<BodyDigest>,
 }
 
 /// See [`Entry::End`].
@@ -329,6 +344,9 @@ pub struct End {
     /// What came back, as far as it came; `responseObject` is absent.
     #[serde(flatten)]
     pub responded: Responded<Value>,
+    /// exec, attach and port-forward: what each channel carried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<Box<StreamEnd>>,
     /// All the exchange's moments.
     #[serde(default)]
     pub timing: Timing,

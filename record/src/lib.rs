@@ -11,6 +11,7 @@ mod attribution;
 mod batch;
 mod body;
 mod entry;
+mod stream;
 mod time;
 
 pub use attribution::{Attributed, Attribution, UpstreamCredential, User};
@@ -20,6 +21,7 @@ pub use entry::{
     Channel, Decision, End, Entry, Exchange, FilterBuild, Gap, Masked, ObjectRef, Open, Outcome, Request,
     Requested, Responded, Response, ResponseStatus, Stream, Timing,
 };
+pub use stream::{ChannelTotal, Connection, StreamEnd, StreamOptions};
 pub use time::Timestamp;
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! switched off.
 
 use crate::kube::{Refusal, RequestHead, RequestInfo, StreamKind};
+use crate::stream::handshake::is_recordable;
 
 /// The guards that are on.
 pub struct Guards {
@@ -115,8 +116,8 @@ fn first(info: &RequestInfo, head: &RequestHead, end_of_stream: bool) -> Vec<(&'
     }
     let stream =
         matches!(info.stream_kind(), Some(StreamKind::Exec | StreamKind::Attach | StreamKind::PortForward));
-    if head.upgrades() || stream {
-        met.push(("unrecorded-streams", "a connection that switches protocols can't be recorded"));
+    if (head.upgrades() || stream) && !is_recordable(info, head) {
+        met.push(("unrecorded-streams", "a connection that switches protocols can't be recorded, but for exec, attach and port-forward over WebSocket or SPDY/3.1"));
     }
     let dry_run = info.query.first("dryRun").is_some();
     if matches!(info.verb.as_str(), "delete" | "deletecollection") && dry_run && !end_of_stream {

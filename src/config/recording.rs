@@ -88,6 +88,12 @@ pub(super) const FIELDS: &[Field] = &[
                 "\"200ms\"",
                 "A batch is posted when its first entry is this old.",
             ),
+            optional(
+                "streamGrace",
+                &Shape::Duration(1000, 600_000),
+                "\"10s\"",
+                "An exec, attach or port-forward is cut when more of it flows while the collector has not acknowledged what is this old of it.",
+            ),
         ]),
         "",
         "Bounds on what recording may hold and send.",
@@ -266,6 +272,9 @@ pub struct Limits {
     /// Age at which a batch is posted.
     #[serde(deserialize_with = "duration::deserialize")]
     pub flush_interval: Duration,
+    /// Age of what is not acknowledged of a stream at which it is cut.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub stream_grace: Duration,
 }
 
 impl Default for Limits {
@@ -275,6 +284,7 @@ impl Default for Limits {
             outbox_bytes: 16 << 20,
             batch_bytes: 256 << 10,
             flush_interval: Duration::from_millis(200),
+            stream_grace: Duration::from_secs(10),
         }
     }
 }

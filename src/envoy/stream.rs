@@ -122,6 +122,10 @@ impl Stream {
             }
             AtRequestBody::Pass | AtRequestBody::Replace(_) => Action::Continue,
             AtRequestBody::Confirm(_, posts) => self.confirm(&posts),
+            AtRequestBody::Cut => {
+                let _ = host::set_buffer(BufferType::HttpRequestBody, chunk.len(), &[]);
+                self.reset()
+            }
             AtRequestBody::Reply(reply) => self.answer(&reply),
         }
     }

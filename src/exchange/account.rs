@@ -2,13 +2,14 @@
 
 use super::Gateway;
 use super::response::ResponseBody;
+use super::upgraded::StreamEntry;
 use crate::config::Level;
 use crate::kube::Refusal;
-use crate::mask::{Extra, Plan};
+use crate::mask::{Extra, MaskedPaths, Plan};
 use crate::record::{BodyRecorder, ExchangeId, Object, Piece, encode};
 use chaperone_record::{
     Channel, Decision, End, Entry, Exchange, Outcome, Request, Requested, Responded, Response,
-    ResponseStatus, Stream, Timestamp, Timing, UpstreamCredential,
+    ResponseStatus, Stream, StreamEnd, Timestamp, Timing, UpstreamCredential,
 };
 
 /// An exchange's account: gathers what entries are made of and writes each at its moment. Which entries there are
@@ -157,8 +158,19 @@ impl Account {
 
     /// Writes a piece of a long body. What it belongs to is written first.
     pub(super) fn piece(&mut self, gateway: &mut Gateway, now: Timestamp, channel: Channel, piece: Piece) {
+        self.stream_entry(gateway, now, StreamEntry { place: (channel, None), piece, closed: None });
+    }
+
+    /// Whether an entry found no room.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Writes what came over a channel. What it belongs to is written first.
+    pub(super) fn stream_entry(&mut self, gateway: &mut Gateway, now: Timestamp, entry: StreamEntry) {
         self.write_head(gateway, now);
         let received = self.timing.received.unwrap_or(now);
+        let StreamEntry { place: (channel, connection), piece, closed } = entry;
         let entry: Entry = Entry::Stream(Stream {
             exchange: self.id.to_string(),
             session: self.session.clone(),
@@ -167,7 +179,37 @@ impl Account {
             position: piece.position,
             data: piece.data,
             encoding: piece.encoding,
+            connection,
+            closed,
         });
+        self.write(gateway, now, &encode(&entry, None, None));
+    }
+
+    /// A stream is over.
+    pub(super) fn streamed(
+        &mut self,
+        gateway: &mut Gateway,
+        now: Timestamp,
+        masked: &MaskedPaths,
+        end: StreamEnd,
+        outcome: Outcome,
+        reason: &str,
+    ) {
+        self.write_head(gateway, now);
+        gateway.count_masked(masked.paths());
+        self.timing.complete = Some(now);
+        let responded = Responded {
+            response_status: ResponseStatus { code: 101, ..ResponseStatus::default() },
+            response_object: None,
+            response_digest: None,
+            masked: masked.paths().to_vec(),
+            sealed: None,
+            outcome,
+            reason: reason.to_owned(),
+        };
+        let (exchange, session, timing) = (self.id.to_string(), self.session.clone(), self.timing);
+        let stream = Some(Box::new(end));
+        let entry = Entry::End(End { exchange, session, responded, stream, timing });
         self.write(gateway, now, &encode(&entry, None, None));
     }
 
@@ -281,7 +323,7 @@ impl Account {
                 encode(&Entry::Exchange(Box::new(entry)), request.as_ref(), object.as_ref())
             }
             None if in_pieces || object.is_none() => {
-                encode(&Entry::End(End { exchange, session, responded, timing }), None, None)
+                encode(&Entry::End(End { exchange, session, responded, stream: None, timing }), None, None)
             }
             None => encode(
                 &Entry::Response(Box::new(Response { exchange, session, responded, timing })),

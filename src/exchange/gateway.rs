@@ -241,6 +241,21 @@ impl Gateway {
         self.config.recording.on_full == OnFull::Gap || self.outbox.has_room()
     }
 
+    /// Why more of a stream could not be recorded, whose entries are in the batches from `since` on; none where it can.
+    pub(super) fn unrecordable(&self, now: Timestamp, confirm: bool, since: u64) -> Option<&'static str> {
+        if !confirm && self.config.recording.on_full == OnFull::Gap {
+            return None;
+        }
+        let grace = self.config.recording.limits.stream_grace;
+        if !self.outbox.has_room() {
+            Some("unacknowledged records fill the outbox")
+        } else if self.outbox.oldest_since(since).is_some_and(|oldest| now > oldest.later(grace)) {
+            Some("the collector has not acknowledged the record of this stream for too long")
+        } else {
+            None
+        }
+    }
+
     /// Puts an entry into the outbox. Where there is no room, which it answers, a `gap` entry will say so.
     pub(super) fn write(&mut self, now: Timestamp, entry: &[u8]) -> bool {
         let taken = self.outbox.push(now, entry).is_ok();

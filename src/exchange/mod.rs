@@ -11,6 +11,9 @@
 //!                                       └─ Pass ─────────────────────────────────────────────────┤
 //!                 Over ◄─ on_log ◄─ on_response_body ◄─ on_response_headers ◄────────────────────┘
 //! ```
+//!
+//! A 101 to what was asked for lets bytes go both ways, as they come: `on_request_body` and `on_response_body` until one
+//! of them is the last.
 
 mod account;
 mod body_guard;
@@ -19,6 +22,7 @@ mod gateway;
 mod reply;
 mod request;
 mod response;
+mod upgraded;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +33,7 @@ pub use reply::LocalReply;
 
 use crate::credential::{Mint, UpstreamToken};
 use crate::record::Post;
+use crate::stream::handshake::Offer;
 use account::Account;
 use body_guard::BodyGuards;
 use chaperone_record::Timestamp;
@@ -36,6 +41,7 @@ use request::Admitted;
 use response::ResponseBody;
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use upgraded::Upgraded;
 
 use crate::kube::RequestInfo;
 
@@ -75,6 +81,8 @@ pub enum AtRequestBody {
     Confirm(Vec<u8>, Vec<Post>),
     /// Answer.
     Reply(LocalReply),
+    /// Send nothing more and reset the stream.
+    Cut,
 }
 
 /// What to do once a confirmation came, or did not.
@@ -113,6 +121,8 @@ pub struct Exchange {
     guards: BodyGuards,
     /// Whether the body is held back until its record is acknowledged.
     confirm: bool,
+    /// The WebSocket or SPDY connection that it asks for; none where it asks for none.
+    offer: Option<Offer>,
     /// What it goes upstream with.
     token: Option<Rc<UpstreamToken>>,
 }
@@ -131,6 +141,8 @@ enum Phase {
     Forwarding,
     /// The response goes to the agent as it comes.
     Responding(Box<ResponseBody>),
+    /// The API server has switched protocols; bytes go both ways as they come.
+    Upgraded(Box<Upgraded>),
     /// Everything is written down.
     Over,
 }
@@ -172,6 +184,7 @@ impl Exchange {
             }
             Phase::Forwarding => "the stream ended before a response came",
             Phase::Responding(_) => "the stream ended before the response was whole",
+            Phase::Upgraded(_) => return self.end_upgraded(gateway, now, None),
         };
         if let Phase::Responding(body) = std::mem::replace(&mut self.phase, Phase::Over) {
             self.account.response_so_far(gateway, now, *body);

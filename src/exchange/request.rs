@@ -11,6 +11,7 @@ use crate::identity::{AuthError, Identity, SignatureVerifier, attribute, require
 use crate::kube::{Refusal, RequestHead, RequestInfo, ambiguous};
 use crate::metrics::Metric;
 use crate::record::{ExchangeId, Post};
+use crate::stream::handshake::{Offer, is_recordable};
 use chaperone_record::{Attribution, Decision, Requested, Timestamp};
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -25,6 +26,7 @@ struct Draft {
     info: Option<RequestInfo>,
     identity: Option<Rc<Identity>>,
     attribution: Attribution,
+    offer: Option<Offer>,
     impersonation: Vec<Header>,
 }
 
@@ -70,6 +72,7 @@ impl Exchange {
             guards: BodyGuards::new(gateway, &info, &head),
             info,
             confirm: false,
+            offer: draft.offer.take(),
             token: None,
         };
         let answer = match (decided, draft.identity) {
@@ -164,7 +167,11 @@ impl Exchange {
             piece,
         );
         gateway.count(Metric::Forwarded);
-        let body = !*end_of_stream;
+        if let Some(offer) = &self.offer {
+            headers.extend(offer.headers());
+        }
+        // What follows is not the request's, and nothing before the API server has agreed.
+        let body = !*end_of_stream && self.offer.is_none();
         self.confirm = delivery == Delivery::Confirmed;
         if !self.confirm {
             self.account.forwarded(now);
@@ -204,6 +211,9 @@ impl Exchange {
         chunk: &[u8],
         end_of_stream: bool,
     ) -> AtRequestBody {
+        if self.offer.is_some() {
+            return self.upgraded_request_body(gateway, now, chunk);
+        }
         self.account.request_chunk(gateway, now, chunk);
         let guarded =
             self.guards.push(chunk).and_then(|()| if end_of_stream { self.guards.finish() } else { Ok(()) });
@@ -267,6 +277,7 @@ impl Draft {
         require(sources, &self.attribution, &info.verb)?;
         gateway.guards.check(info, head, end_of_stream)?;
         let decision = gateway.access.decide(info, &identity.user)?;
+        self.offer = if is_recordable(info, head) { Some(Offer::of(info, head)?) } else { None };
         if gateway.credentials.impersonates() {
             self.impersonation =
                 impersonation(identity, &session(&self.attribution, identity), &self.attribution)?;
@@ -300,6 +311,7 @@ impl Draft {
             request_uri: head.recorded_uri(),
             verb: info.map(|info| info.verb.to_string()).unwrap_or_default(),
             object_ref: info.and_then(RequestInfo::object_ref),
+            stream_options: info.and_then(RequestInfo::stream_options),
             source_ips: (!source.is_empty()).then(|| address(source)).into_iter().collect(),
             user_agent: head.user_agent(),
             decision,

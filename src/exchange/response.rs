@@ -1,5 +1,6 @@
 //! The response: what may pass, what is masked on its way, and what must not reach the agent.
 
+use super::upgraded::Upgraded;
 use super::{AtResponseBody, AtResponseHeaders, Exchange, Gateway, Header, Phase};
 use crate::config::Level;
 use crate::kube::{Media, Refusal, StreamKind};
@@ -11,6 +12,8 @@ use chaperone_record::{Channel, Outcome, Timestamp};
 /// What stands for the API server's warnings about an object (RFC 7234, section 5.5).
 const WITHHELD_WARNING: &[u8] =
     b"299 - \"the API server's warning was withheld by chaperone, because it may quote what is masked\"";
+
+const LEAKS: &str = "a response header repeats the gateway's own credential";
 
 /// A response under way.
 pub(super) struct ResponseBody {
@@ -47,6 +50,21 @@ impl Exchange {
         if let Some(token) = self.token.as_ref().filter(|_| upstream && status == 401) {
             gateway.credentials.rejected(token);
         }
+        if let Some(offer) = self.offer.as_ref().filter(|_| upstream && status == 101) {
+            let accepted = offer.accepted(&headers);
+            let leaks = headers.iter().any(|(_, value)| self.holds_token(value));
+            return match accepted {
+                Ok(chosen) if !leaks => {
+                    let level = self.account.level();
+                    let stream = Upgraded::new(gateway, &self.info, offer, chosen, level);
+                    self.phase = Phase::Upgraded(Box::new(stream));
+                    gateway.count(Metric::Streams);
+                    AtResponseHeaders::Pass(self.rewrite_response(headers, false, false))
+                }
+                Ok(_) => AtResponseHeaders::Reply(self.refuse(gateway, now, unmaskable(LEAKS))),
+                Err(why) => AtResponseHeaders::Reply(self.refuse(gateway, now, unmaskable(why))),
+            };
+        }
         let masker = match self.choose(gateway, &headers, status, end_of_stream, upstream) {
             Ok(masker) => masker,
             Err(refusal) => return AtResponseHeaders::Reply(self.refuse(gateway, now, refusal)),
@@ -82,7 +100,7 @@ impl Exchange {
         upstream: bool,
     ) -> Result<Option<BodyMasker>, Refusal> {
         if headers.iter().any(|(_, value)| self.holds_token(value)) {
-            return Err(unmaskable("a response header repeats the gateway's own credential"));
+            return Err(unmaskable(LEAKS));
         }
         if status == 101 {
             return Err(unmaskable(
@@ -175,6 +193,12 @@ impl Exchange {
         chunk: &[u8],
         end_of_stream: bool,
     ) -> AtResponseBody {
+        if matches!(self.phase, Phase::Upgraded(_)) {
+            return self.upgraded_response_body(gateway, now, chunk, end_of_stream);
+        }
+        if self.offer.is_some() && matches!(self.phase, Phase::Over) && !chunk.is_empty() {
+            return AtResponseBody::Cut;
+        }
         let Phase::Responding(body) = &mut self.phase else { return AtResponseBody::Keep };
         let masked = match &mut body.masker {
             None => Ok(None),

@@ -9,3 +9,4 @@ mod recorded;
 mod refused;
 mod responses;
 mod rig;
+mod streams;

@@ -4,6 +4,7 @@ mod head;
 mod media;
 mod query;
 mod status;
+mod stream_options;
 mod target;
 
 #[cfg(test)]

@@ -27,7 +27,10 @@ impl Query {
                 ));
             }
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            pairs.push((decode(name, true)?, decode(value, true)?));
+            let name = decode(name, true)?;
+            // A script has lines; no other value does.
+            let value = if name == "command" { decode_text(value, true)? } else { decode(value, true)? };
+            pairs.push((name, value));
         }
         Ok(Self(pairs))
     }
@@ -60,6 +63,15 @@ impl Query {
 
 /// Percent-decodes once, as Go does. `plus` turns `+` into a space, as in queries.
 pub(super) fn decode(text: &str, plus: bool) -> Result<String, Refusal> {
+    let text = decode_text(text, plus)?;
+    if text.bytes().any(|byte| byte < 0x20 || byte == 0x7f) {
+        return Err(ambiguous("the path or query has a control character"));
+    }
+    Ok(text)
+}
+
+/// The same, control characters included.
+fn decode_text(text: &str, plus: bool) -> Result<String, Refusal> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
@@ -78,12 +90,7 @@ pub(super) fn decode(text: &str, plus: bool) -> Result<String, Refusal> {
             byte => bytes.push(byte),
         }
     }
-    let text =
-        String::from_utf8(bytes).map_err(|_| ambiguous("the path or query is not UTF-8 once decoded"))?;
-    if text.bytes().any(|byte| byte < 0x20 || byte == 0x7f) {
-        return Err(ambiguous("the path or query has a control character"));
-    }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|_| ambiguous("the path or query is not UTF-8 once decoded"))
 }
 
 fn hex(byte: &u8) -> Option<u8> {

@@ -7,7 +7,7 @@ use super::text::{self, PatternError, TextPatterns};
 use super::write_back::Sentinel;
 use super::{Replacement, fields};
 use crate::config::{Masking, Patterns, Problem};
-use crate::kube::RequestInfo;
+use crate::kube::{RequestInfo, StreamKind};
 use std::rc::Rc;
 
 /// What the configuration says of masking, ready for use.
@@ -120,6 +120,12 @@ impl MaskRules {
     /// The patterns for the text of a pod's log.
     pub fn log_patterns(&self, info: &RequestInfo) -> Option<Rc<TextPatterns>> {
         if is_log(info) { self.patterns_for("logs") } else { None }
+    }
+
+    /// The patterns for what a process prints in exec and attach.
+    pub fn exec_patterns(&self, info: &RequestInfo) -> Option<Rc<TextPatterns>> {
+        let terminal = matches!(info.stream_kind(), Some(StreamKind::Exec | StreamKind::Attach));
+        if terminal { self.patterns_for("exec") } else { None }
     }
 
     fn patterns_for(&self, source: &str) -> Option<Rc<TextPatterns>> {

@@ -5,6 +5,7 @@
 
 mod body;
 mod chain;
+mod channel;
 mod entry;
 mod id;
 mod outbox;
@@ -12,6 +13,7 @@ mod signing;
 
 pub use body::{BodyRecorder, Piece};
 pub use chain::{Chain, Opening};
+pub use channel::ChannelRecorder;
 pub use entry::{Object, encode};
 pub use id::{ExchangeId, uuid_v4};
 pub use outbox::{Full, Outbox, Post};

@@ -224,6 +224,11 @@ impl Outbox {
         self.batches.first_key_value().map(|(_, batch)| batch.sealed).or(self.pending_since)
     }
 
+    /// Since when what has waited longest is here, of the batches from one on; none where none of them waits.
+    pub fn oldest_since(&self, batch: u64) -> Option<Timestamp> {
+        self.batches.range(batch..).next().map(|(_, batch)| batch.sealed).or(self.pending_since)
+    }
+
     /// A post failed; it is posted again after a pause that doubles up to a bound. `jitter` is any random number: it
     /// spreads the retries of many workers over half the pause.
     pub fn failed(&mut self, now: Timestamp, batch: u64, jitter: u64) {

@@ -19,10 +19,12 @@
 pub mod client;
 pub mod clock;
 pub mod collector;
+mod container;
 pub mod envoy;
 pub mod issuer;
 pub mod kube;
 pub mod kubectl;
+pub mod kubelet;
 pub mod pki;
 pub mod process;
 pub mod proxy;

@@ -361,6 +361,13 @@ impl Stage {
         Kubectl::new(name, &self.url(), self.authority.pem(), token, &self.dir)
     }
 
+    /// kubectl, pointed at the API server with the injected credential, past the gateway.
+    pub fn kubectl_direct(&self, name: &str) -> Result<Kubectl> {
+        let backend = self.api.backend(&self.authority);
+        let url = format!("https://{}:{}", backend.host, backend.port);
+        Kubectl::new(name, &url, self.authority.pem(), Some(self.api.token()), &self.dir)
+    }
+
     /// An HTTP client of the gateway, without a token.
     pub fn client(&self) -> Result<Client> {
         Client::tls(self.envoy.address(), self.authority.pem())
@@ -422,6 +429,11 @@ impl Stage {
     /// The authority that the gateway's certificate is of, PEM.
     pub fn authority(&self) -> &str {
         self.authority.pem()
+    }
+
+    /// Who issues this run's certificates.
+    pub fn pki(&self) -> &Authority {
+        &self.authority
     }
 
     /// The folder of this run.

@@ -107,7 +107,7 @@ fn ask(rig: &mut Rig, capture: &Capture) -> Result<(Exchange, Vec<Header>), u16>
                     rig.confirm(&mut exchange, post, 200, &acknowledgement(post));
                 }
             }
-            AtRequestBody::Pass | AtRequestBody::Replace(_) => {}
+            AtRequestBody::Pass | AtRequestBody::Replace(_) | AtRequestBody::Cut => {}
         }
     }
     Ok((exchange, upstream))

@@ -121,7 +121,7 @@ impl Rig {
             .chain(headers)
             .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
             .collect();
-        let end_of_stream = !headers.iter().any(|(name, _)| name == b"content-type");
+        let end_of_stream = !headers.iter().any(|(name, _)| name == b"content-type" || name == b"upgrade");
         let arrival = Arrival { headers, end_of_stream, source: "192.0.2.7:40000".to_owned() };
         self.next += 1;
         let [high, low] = self.next.to_be_bytes();

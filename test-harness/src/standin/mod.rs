@@ -10,8 +10,8 @@
 //! | `log` | what really arrived |
 //!
 //! It keeps what matters to a gateway as a real server has it: classification of paths, shapes of answers, annotations in tables,
-//! `dryRun`, deletion options in the body over those in the query, `metav1.Status`. It has no RBAC, no controllers, no exec, and answers
-//! no protobuf: who takes nothing else is answered 406.
+//! `dryRun`, deletion options in the body over those in the query, `metav1.Status`. What is executed in a pod is a process on this machine. It has no RBAC, no
+//! controllers, and answers no protobuf: who takes nothing else is answered 406.
 
 mod admission;
 mod canned;
@@ -59,6 +59,7 @@ use self::query::Query;
 use self::routes::Answer;
 use self::status::Failure;
 use self::store::Store;
+use crate::container::{self, Ask};
 use crate::pki::Authority;
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -168,6 +169,7 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, cluster: Arc<Cluste
             let _ = hyper::server::conn::http1::Builder::new()
                 .title_case_headers(true)
                 .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades()
                 .await;
         });
     }
@@ -213,6 +215,13 @@ impl Cluster {
             Ok(Answer::Watch(watch)) => {
                 response(200, "application/json", watch.start(self.store.clone()).boxed_unsync())
             }
+            Ok(Answer::Log(text, command)) if container::is_upgrade(request) => {
+                switched(container::serve(request, Ask::Log(text, command)))
+            }
+            Ok(Answer::Log(text, command)) => {
+                response(200, "text/plain", container::followed(command, text).boxed_unsync())
+            }
+            Ok(Answer::Upgrade(ask)) => switched(container::serve(request, ask)),
             Err(failure) => {
                 let plain = Form { encoding: Encoding::Json, shape: Shape::Whole };
                 let form = Form::choose(&request.headers, &Query::of(&request.uri)).unwrap_or(plain);
@@ -228,6 +237,16 @@ impl Cluster {
                 .ok()
                 .and_then(|credential| credential.strip_prefix("Bearer "))
                 .is_some_and(|token| self.tokens.iter().any(|known| known == token)),
+        }
+    }
+}
+
+fn switched(outcome: Result<Response<()>, String>) -> Response<Body> {
+    match outcome {
+        Ok(response) => response.map(|()| Full::default().boxed_unsync()),
+        Err(message) => {
+            let failure = Failure::bad_request(message);
+            written(failure.code, Encoding::Json, &failure.status())
         }
     }
 }

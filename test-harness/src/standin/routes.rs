@@ -20,6 +20,7 @@ use super::status::{Failure, deleted};
 use super::store::{Key, Store};
 use super::table::shaped;
 use super::watch::Watch;
+use crate::container::{self, Ask};
 
 /// What to send back.
 pub(super) enum Answer {
@@ -29,6 +30,10 @@ pub(super) enum Answer {
     Text(&'static str, Bytes),
     /// Changes, as they happen.
     Watch(Watch),
+    /// A text, then what a process prints, if there is one.
+    Log(Bytes, Option<Vec<String>>),
+    /// Another protocol on the connection.
+    Upgrade(Ask),
 }
 
 /// A request about objects, taken apart.
@@ -36,6 +41,7 @@ struct Call<'a> {
     store: &'a Arc<Store>,
     target: Target,
     query: Query,
+    raw_query: &'a str,
     form: Form,
     media_type: &'a str,
     body: &'a [u8],
@@ -72,7 +78,16 @@ pub(super) fn answer(store: &Arc<Store>, request: &Parts, body: &[u8]) -> Result
     let agent = agent.and_then(|agent| agent.split('/').next()).unwrap_or("unknown");
     let manager = query.get("fieldManager").unwrap_or(agent).to_owned();
     let target = Target::parse(path).ok_or_else(Failure::no_such_path)?;
-    let call = Call { store, target, query, form, media_type, body, manager };
+    let call = Call {
+        store,
+        target,
+        query,
+        raw_query: request.uri.query().unwrap_or_default(),
+        form,
+        media_type,
+        body,
+        manager,
+    };
     call.dispatch(&request.method)
 }
 
@@ -103,6 +118,11 @@ impl Call<'_> {
         let has_status = self.target.resource.has_status;
         match (method.as_str(), name, subresource.as_deref()) {
             ("GET", Some(name), Some("log")) if self.target.resource.kind == "Pod" => self.log(&name),
+            ("GET" | "POST", Some(name), Some("exec" | "attach" | "portforward"))
+                if self.target.resource.kind == "Pod" =>
+            {
+                self.connect(&name, subresource.as_deref().unwrap_or_default())
+            }
             ("GET", Some(name), Some("status")) if has_status => self.get(&name),
             ("PUT", Some(name), Some("status")) if has_status => self.update(&name, true),
             ("PATCH", Some(name), Some("status")) if has_status => self.patch(&name, true),
@@ -148,7 +168,17 @@ impl Call<'_> {
         let last = self.query.number("tailLines").and_then(|lines| usize::try_from(lines).ok());
         let first = lines.len().saturating_sub(last.unwrap_or(lines.len()));
         let text: String = lines[first..].iter().map(|line| format!("{line}\n")).collect();
-        Ok(Answer::Text("text/plain", Bytes::from(text)))
+        let command = container::main_command(&pod).filter(|_| self.query.is_on("follow"));
+        Ok(Answer::Log(Bytes::from(text), command))
+    }
+
+    fn connect(&self, name: &str, subresource: &str) -> Result<Answer, Failure> {
+        let pod = self.find(name)?;
+        Ok(Answer::Upgrade(match subresource {
+            "exec" => Ask::exec(self.raw_query),
+            "attach" => Ask::attach(self.raw_query, container::main_command(&pod).unwrap_or_default()),
+            _ => Ask::forward(self.raw_query),
+        }))
     }
 
     fn list(&self) -> Result<Answer, Failure> {

@@ -73,7 +73,10 @@ fn bootstrap(around: &Around, dir: &WorkDir) -> Result<Value> {
     let manager = file.pointer_mut(MANAGER).context("no manager")?;
     manager["normalize_path"] = json!(true);
     manager["proxy_100_continue"] = json!(true);
-    manager["route_config"]["virtual_hosts"][0]["routes"][0]["route"]["cluster"] = json!(API);
+    let routes = manager.pointer_mut("/route_config/virtual_hosts/0/routes").and_then(Value::as_array_mut);
+    for route in routes.context("no routes")? {
+        route["route"]["cluster"] = json!(API);
+    }
     let discovery = json!({
         "config_source": {"path_config_source": {"path": dir.path("filter.json")}, "initial_fetch_timeout": "0s"},
         "type_urls": [WASM],

@@ -7,6 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 const PODS: &str = "/api/v1/namespaces/orders/pods";
 const AMBIGUOUS: Expect = Expect::Refused(400, "request", "ambiguous");
+/// There is no key, or no version.
+const NO_HANDSHAKE: Expect = Expect::Refused(400, "request", "upgrade");
 const UPGRADE: Expect = Expect::Refused(403, "guard:unrecorded-streams", "guard");
 
 pub(super) fn rows(agent: &Agent) -> Vec<Row> {
@@ -187,9 +189,9 @@ fn upgrades(agent: &Agent) -> Vec<Row> {
             "WebSocket for exec",
             upgrade(exec, "websocket")
                 .header(format!("Sec-WebSocket-Protocol: v5.channel.k8s.io, {protocol}")),
-            UPGRADE,
+            NO_HANDSHAKE,
         ),
-        row("SPDY for exec", upgrade(exec, "SPDY/3.1"), UPGRADE),
+        row("SPDY for exec", upgrade(exec, "SPDY/3.1"), NO_HANDSHAKE),
         row("exec without an upgrade", get(exec), UPGRADE),
         row(
             "h2c, which Envoy takes off",
