@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 /// What exec, attach or port-forward was asked to be: the fields of `PodExecOptions`, `PodAttachOptions` and
 /// `PodPortForwardOptions`.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamOptions {
@@ -36,6 +37,7 @@ fn is_false(value: &bool) -> bool {
 }
 
 /// One connection of a port-forward.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Connection {
     /// The client's number of it.
@@ -45,6 +47,7 @@ pub struct Connection {
 }
 
 /// How a stream ended.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamEnd {
@@ -63,6 +66,7 @@ pub struct StreamEnd {
 }
 
 /// What one channel carried.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChannelTotal {
