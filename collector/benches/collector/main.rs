@@ -167,7 +167,7 @@ fn load_average() -> String {
 
 fn print(header: &[&str], rows: &[(String, String)]) {
     let mut table = Table::new();
-    table.load_preset(comfy_table::presets::ASCII_MARKDOWN).set_header(header);
+    table.load_style(comfy_table::presets::ASCII_MARKDOWN).set_header(header);
     for (name, value) in rows {
         table.add_row([name, value]);
     }

@@ -57,7 +57,7 @@ const QUESTIONS: [Question; 19] = [
 
 pub fn ask(place: &Place, size: u64, times: usize) {
     let mut table = Table::new();
-    table.load_preset(comfy_table::presets::ASCII_MARKDOWN).set_header(["question", "p50", "p95", "most"]);
+    table.load_style(comfy_table::presets::ASCII_MARKDOWN).set_header(["question", "p50", "p95", "most"]);
     let (agent, mut random) = (agent(), fastrand::Rng::with_seed(1));
     let mut get = |path: &str| {
         let request = agent.get(format!("{}{path}", place.base));
