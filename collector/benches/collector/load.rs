@@ -62,7 +62,6 @@ const WORDS: [&str; 24] = [
 pub struct Signed {
     pub body: Vec<u8>,
     pub signature: String,
-    pub entries: u64,
 }
 
 /// What a chain has gathered for its next batch.
@@ -164,7 +163,7 @@ impl Load {
         recorder.full = self.random.usize(10..=60);
         let input = format!("{}.{}", self.header, URL_SAFE_NO_PAD.encode(&body));
         let signature = URL_SAFE_NO_PAD.encode(self.key.sign(input.as_bytes()).to_bytes());
-        Signed { body, signature: format!("{}..{signature}", self.header), entries: entries.len() as u64 }
+        Signed { body, signature: format!("{}..{signature}", self.header) }
     }
 }
 

@@ -4,6 +4,7 @@
 mod load;
 mod place;
 #[path = "../../tests/collector/postgres.rs"]
+#[expect(dead_code, reason = "the tests also ask whether there is one")]
 mod postgres;
 mod questions;
 

@@ -59,7 +59,7 @@ pub fn ask(place: &Place, size: u64, times: usize) {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::ASCII_MARKDOWN).set_header(["question", "p50", "p95", "most"]);
     let (agent, mut random) = (agent(), fastrand::Rng::with_seed(1));
-    let mut get = |path: &str| {
+    let get = |path: &str| {
         let request = agent.get(format!("{}{path}", place.base));
         let started = Instant::now();
         let mut answer = request.header("authorization", format!("Bearer {AUDITOR}")).call().unwrap();
