@@ -18,8 +18,8 @@ use std::collections::BTreeSet;
 /// Connections that read at a time.
 const READERS: u32 = 4;
 
-/// Exchanges whose words are looked at one by one before all that have a word are.
-const LATEST: i64 = 2000;
+/// Exchanges whose words are looked at one by one before all that have a word are, for each on a page.
+const LATEST: i64 = 20;
 
 /// Reads a database without changing it; it may be in use by servers.
 #[derive(Clone)]
@@ -92,7 +92,7 @@ impl Reader {
         let mut rows = Vec::new();
         // A frequent word fills the page from the latest exchanges, without all that have it being gathered and sorted.
         if filter.words.is_some()
-            && let Some(since) = self.latest(time).await?
+            && let Some(since) = self.latest(time, limit).await?
         {
             let mut select = Statement::new("SELECT x.summary FROM exchanges x WHERE ");
             before(&mut select, ("x.time", "x.exchange"), time, exchange);
@@ -113,11 +113,11 @@ impl Reader {
         Ok(ExchangeList { exchanges, next })
     }
 
-    /// When the latest exchanges until `time` began; none where there are no more than those.
-    async fn latest(&self, time: i64) -> Result<Option<i64>, StoreError> {
+    /// When the latest exchanges until `time` began, enough for a page of `limit`; none where there are no more than those.
+    async fn latest(&self, time: i64, limit: u32) -> Result<Option<i64>, StoreError> {
         let select =
             "SELECT x.time FROM exchanges x WHERE x.time <= $1 ORDER BY x.time DESC LIMIT 1 OFFSET $2";
-        let latest = sqlx::query_scalar(select).bind(time).bind(LATEST);
+        let latest = sqlx::query_scalar(select).bind(time).bind(LATEST.saturating_mul(i64::from(limit)));
         Ok(latest.fetch_optional(&self.pool).await?)
     }
 
