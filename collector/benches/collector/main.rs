@@ -6,6 +6,7 @@ mod place;
 // The tests ask more of it.
 #[allow(dead_code)]
 #[path = "../../tests/collector/postgres.rs"]
+#[expect(dead_code, reason = "the tests also ask whether there is one")]
 mod postgres;
 mod questions;
 

@@ -18,6 +18,8 @@ CREATE INDEX exchanges_by_session ON exchanges (session, time);
 CREATE INDEX exchanges_by_time ON exchanges (time);
 CREATE INDEX exchanges_by_user ON exchanges (username, time);
 CREATE INDEX exchanges_by_object ON exchanges (namespace, resource, time);
+-- Without the time, so that a prompt's hash is kept once: the exchanges of a prompt are few.
+CREATE INDEX exchanges_by_prompt ON exchanges (prompt) WHERE prompt IS NOT NULL;
 ALTER TABLE exchanges ALTER COLUMN summary TYPE BYTEA USING convert_to(summary, 'UTF8');
 
 -- What sessions are looked for by.

@@ -33,6 +33,7 @@ CREATE INDEX exchanges_by_session ON exchanges (session, time);
 CREATE INDEX exchanges_by_time ON exchanges (time);
 CREATE INDEX exchanges_by_user ON exchanges (username, time);
 CREATE INDEX exchanges_by_object ON exchanges (namespace, resource, time);
+CREATE INDEX exchanges_by_prompt ON exchanges (prompt) WHERE prompt IS NOT NULL;
 UPDATE exchanges SET summary = CAST(summary AS BLOB);
 
 -- What sessions are looked for by.

@@ -59,7 +59,8 @@ impl Database {
         let mut connection = self.options("rw")?.connect().await.map_err(failed)?;
         let settings = match self.dialect() {
             Dialect::Sqlite => {
-                "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL"
+                "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                PRAGMA cache_size = -65536"
             }
             // A role's or a database's default may be `off`; what is stronger than `on` is left alone.
             Dialect::Postgres => {
@@ -79,8 +80,10 @@ impl Database {
             return Err(StoreError::Missing(self.to_string()));
         }
         let begin = match (self.dialect(), reading) {
-            (Dialect::Sqlite, Reading::Live) => "PRAGMA busy_timeout = 10000",
-            (Dialect::Sqlite, Reading::Snapshot) => "PRAGMA busy_timeout = 10000; BEGIN",
+            (Dialect::Sqlite, Reading::Live) => "PRAGMA busy_timeout = 10000; PRAGMA cache_size = -16384",
+            (Dialect::Sqlite, Reading::Snapshot) => {
+                "PRAGMA busy_timeout = 10000; PRAGMA cache_size = -16384; BEGIN"
+            }
             (Dialect::Postgres, Reading::Live) => {
                 "SET default_transaction_read_only = on; SET statement_timeout = '30s'"
             }

@@ -3,7 +3,7 @@
 use super::batch::key;
 use super::schema::Dialect;
 use super::statement::Statement;
-use super::words::search_words;
+use super::words::{SearchWord, search_words};
 use chaperone_record::Timestamp;
 use clap::{Args, ValueEnum};
 use std::time::Duration;
@@ -222,8 +222,51 @@ impl Filter {
         *self == Self::default()
     }
 
+    /// True where there is an index from what it asks for to few exchanges.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.user.is_some()
+            || self.prompt.is_some()
+            || self.words.is_some()
+            || self.namespace.is_some() && self.resource.is_some()
+    }
+
+    /// Adds what must be true of `sessions s` for one of its exchanges to meet the conditions, each after an ` AND `.
+    pub(super) fn session_conditions(&self, statement: &mut Statement) {
+        for (kind, value) in
+            [("user", &self.user), ("agent", &self.agent), ("model", &self.model), ("prompt", &self.prompt)]
+        {
+            if let Some(value) = value {
+                statement
+                    .text(" AND s.session IN (SELECT v.session FROM session_values v WHERE v.kind = ")
+                    .value(kind)
+                    .text(" AND v.name = ")
+                    .value(key(value).into_owned())
+                    .text(")");
+            }
+        }
+    }
+
     /// Adds its conditions on `exchanges x`, each after an ` AND `.
     pub(super) fn conditions(&self, dialect: Dialect, statement: &mut Statement) {
+        self.head_conditions(statement);
+        for word in self.words() {
+            word.condition(dialect, statement);
+        }
+    }
+
+    /// The same for exchanges that began at `since` or later, which are few.
+    pub(super) fn conditions_of_few(&self, dialect: Dialect, statement: &mut Statement, since: i64) {
+        self.head_conditions(statement);
+        for word in self.words() {
+            word.condition_of_few(dialect, statement, since);
+        }
+    }
+
+    fn words(&self) -> impl Iterator<Item = SearchWord> {
+        self.words.iter().flat_map(|words| search_words(words))
+    }
+
+    fn head_conditions(&self, statement: &mut Statement) {
         let micros = |time: Timestamp| i64::try_from(time.micros()).unwrap_or(i64::MAX);
         if let Some(since) = self.since {
             statement.text(" AND x.time >= ").value(micros(since));
@@ -268,9 +311,6 @@ impl Filter {
             if set {
                 statement.text(condition);
             }
-        }
-        for word in self.words.iter().flat_map(|words| search_words(words)) {
-            word.condition(dialect, statement);
         }
     }
 }

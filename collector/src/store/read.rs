@@ -20,6 +20,9 @@ use std::sync::Arc;
 /// Connections that read at a time.
 const READERS: u32 = 4;
 
+/// Exchanges whose words are looked at one by one before all that have a word are, for each on a page.
+const LATEST: i64 = 20;
+
 /// Reads a database without changing it; it may be in use by servers.
 #[derive(Clone)]
 pub struct Reader {
@@ -78,9 +81,14 @@ impl Reader {
         let mut select = Statement::new("SELECT s.* FROM sessions s WHERE ");
         before(&mut select, ("s.started", "s.session"), time, session);
         if !filter.is_empty() {
-            select.text(" AND EXISTS (SELECT 1 FROM exchanges x WHERE x.session = s.session");
+            // Either look the few exchanges up that are meant, or look at those of each session.
+            select.text(match filter.is_narrow() {
+                true => " AND s.session IN (SELECT x.session FROM exchanges x WHERE x.session IS NOT NULL",
+                false => " AND EXISTS (SELECT 1 FROM exchanges x WHERE x.session = s.session",
+            });
             filter.conditions(self.dialect, &mut select);
             select.text(")");
+            filter.session_conditions(&mut select);
         }
         select.text(" ORDER BY s.started DESC, s.session DESC LIMIT ").value(i64::from(limit) + 1);
         let rows = select.query().fetch_all(&self.pool).await?;
@@ -101,16 +109,39 @@ impl Reader {
         after: Option<&str>,
     ) -> Result<ExchangeList, StoreError> {
         let (time, exchange) = cursor(after).unwrap_or((i64::MAX, String::new()));
+        let most = i64::from(limit) + 1;
         let mut select = Statement::new("SELECT x.summary FROM exchanges x WHERE ");
-        before(&mut select, ("x.time", "x.exchange"), time, exchange);
-        filter.conditions(self.dialect, &mut select);
-        select.text(" ORDER BY x.time DESC, x.exchange DESC LIMIT ").value(i64::from(limit) + 1);
-        let rows = select.query().fetch_all(&self.pool).await?;
+        before(&mut select, ("x.time", "x.exchange"), time, exchange.clone());
+        let mut rows = Vec::new();
+        // A frequent word fills the page from the latest exchanges, without all that have it being gathered and sorted.
+        if filter.words.is_some()
+            && let Some(since) = self.latest(time, limit).await?
+        {
+            let mut select = Statement::new("SELECT x.summary FROM exchanges x WHERE ");
+            before(&mut select, ("x.time", "x.exchange"), time, exchange);
+            select.text(" AND x.time >= ").value(since);
+            filter.conditions_of_few(self.dialect, &mut select, since);
+            select.text(" ORDER BY x.time DESC, x.exchange DESC LIMIT ").value(most);
+            rows = select.query().fetch_all(&self.pool).await?;
+        }
+        if rows.len() <= limit as usize {
+            filter.conditions(self.dialect, &mut select);
+            select.text(" ORDER BY x.time DESC, x.exchange DESC LIMIT ").value(most);
+            rows = select.query().fetch_all(&self.pool).await?;
+        }
         let page = rows.iter().take(limit as usize);
         let exchanges = page.map(|row| json(row, "summary")).collect::<Result<Vec<ExchangeSummary>, _>>()?;
         let more = rows.len() > exchanges.len();
         let next = exchanges.last().filter(|_| more).map(|e| format!("{}:{}", e.time.micros(), e.exchange));
         Ok(ExchangeList { exchanges, next })
+    }
+
+    /// When the latest exchanges until `time` began, enough for a page of `limit`; none where there are no more than those.
+    async fn latest(&self, time: i64, limit: u32) -> Result<Option<i64>, StoreError> {
+        let select =
+            "SELECT x.time FROM exchanges x WHERE x.time <= $1 ORDER BY x.time DESC LIMIT 1 OFFSET $2";
+        let latest = sqlx::query_scalar(select).bind(time).bind(LATEST.saturating_mul(i64::from(limit)));
+        Ok(latest.fetch_optional(&self.pool).await?)
     }
 
     /// Which of these exchanges are in the records.
@@ -148,7 +179,7 @@ impl Reader {
         let session = key(session);
         let session = session.as_ref();
         let (time, exchange) = cursor(after).unwrap_or((i64::MIN, String::new()));
-        let select = "SELECT time, summary FROM exchanges WHERE session = $1 AND (time > $2 OR (time = $3 AND exchange > $4)) \
+        let select = "SELECT time, summary FROM exchanges WHERE session = $1 AND time >= $2 AND (time > $3 OR exchange > $4) \
             ORDER BY time, exchange LIMIT $5";
         let rows = sqlx::query(select)
             .bind(session)
@@ -301,8 +332,9 @@ pub(super) fn before(
     at: i64,
     last: String,
 ) {
-    select.text("(").text(time).text(" < ").value(at).text(" OR (").text(time).text(" = ").value(at);
-    select.text(" AND ").text(id).text(" < ").value(last).text("))");
+    // Not `a < … OR a = … AND …`: SQLite would look the two up apart, all that come before, and sort them.
+    select.text(time).text(" <= ").value(at).text(" AND (").text(time).text(" < ").value(at);
+    select.text(" OR ").text(id).text(" < ").value(last).text(")");
 }
 
 /// A page's end, `<microseconds>:<id>`.

@@ -118,14 +118,46 @@ impl SearchWord {
                     " AND x.exchange IN (SELECT e.exchange FROM entries e WHERE e.id IN \
                     (SELECT rowid FROM text_words WHERE text_words MATCH ",
                 )
-                .value(format!("\"{}\"{}", self.word, if self.open { "*" } else { "" }))
+                .value(self.fts5())
                 .text(")"),
             Dialect::Postgres => statement
                 .text(" AND x.exchange IN (SELECT e.exchange FROM entries e WHERE e.words @@ CAST(")
-                .value(format!("'{}'{}", self.word, if self.open { ":*" } else { "" }))
+                .value(self.tsquery())
                 .text(" AS tsquery)"),
         };
         statement.text(")");
+    }
+
+    /// The same where few exchanges are meant, those since a moment: each one's words are looked at.
+    pub(super) fn condition_of_few(&self, dialect: Dialect, statement: &mut Statement, since: i64) {
+        match dialect {
+            // Numbers grow with arrival: all that the words need be looked for in come after the least of them.
+            Dialect::Sqlite => statement
+                .text(
+                    " AND x.exchange IN (SELECT e.exchange FROM entries e WHERE e.id IN \
+                    (SELECT rowid FROM text_words WHERE text_words MATCH ",
+                )
+                .value(self.fts5())
+                .text(
+                    " AND rowid >= (SELECT min(n.id) FROM exchanges y CROSS JOIN entries n \
+                    WHERE n.exchange = y.exchange AND y.time >= ",
+                )
+                .value(since)
+                .text(")))"),
+            // `IS TRUE` keeps it from the index of words.
+            Dialect::Postgres => statement
+                .text(" AND EXISTS (SELECT 1 FROM entries e WHERE e.exchange = x.exchange AND (e.words @@ CAST(")
+                .value(self.tsquery())
+                .text(" AS tsquery)) IS TRUE)"),
+        };
+    }
+
+    fn fts5(&self) -> String {
+        format!("\"{}\"{}", self.word, if self.open { "*" } else { "" })
+    }
+
+    fn tsquery(&self) -> String {
+        format!("'{}'{}", self.word, if self.open { ":*" } else { "" })
     }
 }
 

@@ -233,10 +233,15 @@ fn pages_of_a_search_hold_each_exchange_once() {
     let entries: Vec<Value> =
         (0..25).map(|n| pods(&format!("s-{}", n % 5), &format!("e-{n}"), n / 10)).collect();
     assert_eq!(server.post(&batch("r-1", 0, ZEROS, &entries)).status, 200);
-    for path in ["/v1/search?q=pods", "/v1/exchanges?user=alice"] {
+    for path in [
+        "/v1/search?q=pods&limit=7",
+        // Fills its page from the latest exchanges.
+        "/v1/search?q=pods&limit=1",
+        "/v1/exchanges?user=alice&limit=7",
+    ] {
         let (mut seen, mut after) = (Vec::new(), String::new());
         loop {
-            let page = server.get(&format!("{path}&limit=7{after}")).json();
+            let page = server.get(&format!("{path}{after}")).json();
             seen.extend(ids(&page));
             let Some(next) = page["next"].as_str() else { break };
             after = format!("&after={next}");
