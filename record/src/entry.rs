@@ -281,6 +281,7 @@ pub struct Exchange<B = Value> {
 }
 
 /// Which way and in which channel a [`Stream`] piece went.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Channel {

@@ -181,6 +181,8 @@ fn streamed(channel: Channel, pieces: &[(u64, u64, Vec<u8>)]) -> Markup {
         Channel::Stderr => "Printed as errors",
         Channel::Error => "How it ended",
         Channel::Resize => "Sizes of the terminal",
+        Channel::Sent => "Sent to the port",
+        Channel::Received => "Received from the port",
     };
     let all: Vec<u8> = pieces.iter().flat_map(|(.., data)| data.iter().copied()).collect();
     html! { h3 { (name) } (raw(&all)) }
