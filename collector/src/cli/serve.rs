@@ -131,8 +131,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         write_atomically(path, &format!("{address}\n"))
             .map_err(|source| Failure::File { path: path.clone(), source })?;
     }
-    arguments.access.announce(&arguments.database, address).await?;
     tracing::info!(%address, "Listening.");
+    // Batches are taken all the same: a database that cannot be written now may be again.
+    if let Err(error) = arguments.access.announce(&arguments.database, address).await {
+        tracing::warn!(%error, "Could not make a link for the first admin; `chaperone token login` prints one.");
+    }
     let pruning = arguments.retain.zip(tombstone_key);
     let pruning = pruning.map(|(age, key)| tokio::spawn(prune_hourly(arguments.database, bodies, age, key)));
     let name = signals.next().await;

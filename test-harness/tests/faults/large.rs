@@ -2,7 +2,7 @@
 //! length in the record are of all of it.
 
 use crate::load::memory;
-use crate::records::{Records, hex};
+use crate::records::{Recorded, Records, hex};
 use crate::work::agent;
 use crate::{SOON, stage, told};
 use anyhow::{Context as _, Result, ensure};
@@ -108,7 +108,10 @@ async fn passes(stage: &Stage, name: &str, path: &str, chunks: Vec<Bytes>) -> Re
     let mut records = Records::default();
     let recorded = async || {
         records = Records::of(stage).await.ok()?;
-        records.exchanges.get(&id).is_some_and(|recorded| recorded.ended).then_some(())
+        // Batches arrive in any order: the end may be there before what it is the end of.
+        let whole =
+            |recorded: &Recorded| recorded.ended && recorded.response.pieces.bytes >= head.len() as u64;
+        records.exchanges.get(&id).is_some_and(whole).then_some(())
     };
     eventually("record of the whole answer", SOON, recorded).await?;
     let body = &records.exchanges[&id].response;
