@@ -19,7 +19,7 @@
 pub mod client;
 pub mod clock;
 pub mod collector;
-mod container;
+pub mod container;
 pub mod envoy;
 pub mod issuer;
 pub mod kube;

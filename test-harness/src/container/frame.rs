@@ -10,15 +10,35 @@ use super::dictionary::dictionary;
 
 /// What a frame says.
 #[derive(Debug)]
-pub(super) enum Frame {
+pub enum Frame {
     /// A stream is opened.
-    Open { stream: u32, headers: Vec<(String, String)>, last: bool },
+    Open {
+        /// Its number.
+        stream: u32,
+        /// What it is for.
+        headers: Vec<(String, String)>,
+        /// Whether its opener writes nothing to it.
+        last: bool,
+    },
     /// It is there for the other side, too.
-    Opened { stream: u32 },
+    Opened {
+        /// Its number.
+        stream: u32,
+    },
     /// A piece of a stream.
-    Data { stream: u32, bytes: Bytes, last: bool },
+    Data {
+        /// The stream's number.
+        stream: u32,
+        /// The piece.
+        bytes: Bytes,
+        /// Whether nothing follows.
+        last: bool,
+    },
     /// A stream is broken off.
-    Reset { stream: u32 },
+    Reset {
+        /// Its number.
+        stream: u32,
+    },
     /// To be sent back.
     Ping(u32),
     /// No stream is opened any more.
@@ -34,7 +54,7 @@ pub(super) struct Reader<R> {
 }
 
 /// Writes frames.
-pub(super) struct Writer {
+pub struct Writer {
     deflate: Compress,
 }
 
@@ -120,35 +140,60 @@ fn text(rest: &mut &[u8]) -> io::Result<String> {
 // === impl Writer ===
 
 impl Writer {
-    pub(super) fn new() -> io::Result<Self> {
+    /// Of one side, which wrote nothing yet.
+    pub fn new() -> io::Result<Self> {
         let mut deflate = Compress::new(Compression::default(), true);
         deflate.set_dictionary(&dictionary()).map_err(io::Error::other)?;
         Ok(Self { deflate })
     }
 
     /// A frame's bytes.
-    pub(super) fn bytes(&mut self, frame: &Frame) -> io::Result<Vec<u8>> {
-        let control = |kind: u16, body: &[u8]| {
-            let head = [VERSION.to_be_bytes(), kind.to_be_bytes()].concat();
-            [&head[..], &u32::try_from(body.len()).unwrap_or_default().to_be_bytes(), body].concat()
-        };
+    pub fn bytes(&mut self, frame: &Frame) -> io::Result<Vec<u8>> {
         Ok(match frame {
             Frame::Data { stream, bytes, last } => {
-                let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
-                let flags = u32::from(if *last { FIN } else { 0 }) << 24;
-                [&stream.to_be_bytes(), &(flags | length).to_be_bytes(), &bytes[..]].concat()
+                let mut frame = [&stream.to_be_bytes(), &length(bytes)[..], bytes].concat();
+                frame[4] = if *last { FIN } else { 0 };
+                frame
             }
             Frame::Opened { stream } => {
-                let mut block = Vec::with_capacity(256);
-                self.deflate
-                    .compress_vec(&0_u32.to_be_bytes(), &mut block, FlushCompress::Sync)
-                    .map_err(io::Error::other)?;
+                let block = self.block(&0_u32.to_be_bytes())?;
                 control(2, &[&stream.to_be_bytes(), &block[..]].concat())
             }
             Frame::Ping(id) => control(6, &id.to_be_bytes()),
             Frame::GoAway => control(7, &[0; 8]),
             Frame::Reset { stream } => control(3, &[stream.to_be_bytes(), 5_u32.to_be_bytes()].concat()),
-            Frame::Open { .. } | Frame::Other => Vec::new(),
+            Frame::Open { stream, headers, last } => {
+                let texts = headers.iter().flat_map(|(name, value)| [name, value]);
+                let pairs: Vec<u8> = texts.flat_map(|text| counted(text.as_bytes())).collect();
+                let block = self.block(&[&length(headers)[..], &pairs].concat())?;
+                let mut bytes = control(1, &[&stream.to_be_bytes()[..], &[0; 6], &block].concat());
+                bytes[4] = if *last { FIN } else { 0 };
+                bytes
+            }
+            Frame::Other => Vec::new(),
         })
     }
+
+    /// A header block of these bytes, compressed.
+    fn block(&mut self, plain: &[u8]) -> io::Result<Vec<u8>> {
+        // Room for what does not get smaller.
+        let mut block = Vec::with_capacity(plain.len() + 256);
+        self.deflate.compress_vec(plain, &mut block, FlushCompress::Sync).map_err(io::Error::other)?;
+        Ok(block)
+    }
+}
+
+/// A control frame without flags.
+fn control(kind: u16, body: &[u8]) -> Vec<u8> {
+    let head = [VERSION.to_be_bytes(), kind.to_be_bytes()].concat();
+    [&head[..], &length(body), body].concat()
+}
+
+/// Bytes behind their length.
+fn counted(bytes: &[u8]) -> Vec<u8> {
+    [&length(bytes)[..], bytes].concat()
+}
+
+fn length<T>(items: &[T]) -> [u8; 4] {
+    u32::try_from(items.len()).unwrap_or(u32::MAX).to_be_bytes()
 }

@@ -13,7 +13,7 @@
 
 mod dictionary;
 mod forward;
-mod frame;
+pub mod frame;
 mod process;
 mod remote;
 mod spdy;

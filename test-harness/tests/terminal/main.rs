@@ -2,9 +2,10 @@
 //! API server or behind a real one with a small kubelet.
 //!
 //! Rows are done twice, straight at the API server and through Envoy with the filter: what the client got must be the same,
-//! byte for byte.
+//! byte for byte. Then bytes that no client writes: none of them reaches a process unrecorded.
 
 mod client;
+mod evasion;
 mod pods;
 mod records;
 mod rows;
@@ -68,6 +69,7 @@ async fn all(api: ApiKind) -> Result<()> {
             }
         }
     }
+    evasion::all(&stage, &mut wrong).await?;
     for client in missing {
         skipped(&format!("{client:?} is missing; `scripts/clients` gets it"));
     }

@@ -72,6 +72,21 @@ fn whole(exchange: &Value) -> Result<()> {
     Ok(())
 }
 
+/// The only exchange of a session, once it has ended.
+pub async fn exchange(stage: &Stage, session: &str) -> Result<Value> {
+    let record = stage.collector.session(session).await?;
+    let [exchange] = record["exchanges"].as_array().map(Vec::as_slice).unwrap_or_default() else {
+        anyhow::bail!("not one exchange")
+    };
+    ensure!(exchange["state"] != "incomplete", "it has not ended");
+    Ok(exchange.clone())
+}
+
+/// All that the client sent to the process.
+pub fn stdin(exchange: &Value) -> Result<Vec<u8>> {
+    printed(exchange, "stdin")
+}
+
 /// All that a channel carried.
 fn printed(exchange: &Value, channel: &str) -> Result<Vec<u8>> {
     let mut all = Vec::new();
