@@ -37,16 +37,36 @@ fn plain() -> Result<Value> {
     Ok(serde_saphyr::from_str(&fs::read_to_string(folder("envoy/envoy.yaml"))?)?)
 }
 
-/// The patches of the EnvoyFilter: to the listener, and to the connection manager.
-fn patches() -> Result<(Value, Value)> {
+/// What the EnvoyFilter patches into something of this kind.
+fn patch(target: &str) -> Result<Value> {
     let objects = in_folder("istio")?;
     let filter = objects.iter().find(|object| object["kind"] == "EnvoyFilter").context("no EnvoyFilter")?;
-    let value = |target: &str| {
-        let patches = filter["spec"]["configPatches"].as_array()?;
-        Some(patches.iter().find(|patch| patch["applyTo"] == target)?["patch"]["value"].clone())
-    };
-    let manager = value("NETWORK_FILTER").context("no patch of the connection manager")?;
-    Ok((value("LISTENER").context("no patch of the listener")?, manager["typed_config"].clone()))
+    let mut patches = filter["spec"]["configPatches"].as_array().into_iter().flatten();
+    let patch = patches.find(|patch| patch["applyTo"] == target);
+    Ok(patch.with_context(|| format!("no patch of a {target}"))?["patch"]["value"].clone())
+}
+
+/// The patches of the EnvoyFilter: to the listener, and to the connection manager.
+fn patches() -> Result<(Value, Value)> {
+    Ok((patch("LISTENER")?, patch("NETWORK_FILTER")?["typed_config"].clone()))
+}
+
+/// Streams are no faster in Istio than in the plain configuration: the same filter, on a route of the same paths.
+#[test]
+fn streams_are_held_to_the_same_bandwidth() -> Result<()> {
+    let plain = plain()?;
+    let manager = plain.pointer(MANAGER).context("no connection manager")?;
+    ensure!(manager["http_filters"][1] == patch("HTTP_FILTER")?, "another filter");
+    let route = &manager["route_config"]["virtual_hosts"][0]["routes"][0];
+    let added = patch("HTTP_ROUTE")?;
+    ensure!(route["typed_per_filter_config"] == added["typed_per_filter_config"], "another limit");
+    let objects = in_folder("istio")?;
+    let service = objects.iter().find(|object| object["kind"] == "VirtualService").context("no routes")?;
+    let streams = &service["spec"]["http"][0];
+    ensure!(streams["name"] == "streams", "the first route is {}", streams["name"]);
+    let paths = &streams["match"][0]["uri"]["regex"];
+    ensure!(*paths == route["match"]["safe_regex"]["regex"], "other paths: {paths}");
+    Ok(())
 }
 
 #[test]

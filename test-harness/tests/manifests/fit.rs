@@ -60,9 +60,12 @@ fn the_filter_calls_services_that_istio_knows() -> Result<()> {
         ensure!(rule.pointer("/spec/trafficPolicy/tls/mode").is_some(), "{}: no TLS", name(rule));
     }
     let route = of_kind(&objects, "VirtualService").next().context("no VirtualService")?;
-    let target = &route["spec"]["http"][0]["route"][0]["destination"];
-    let target = (text(target, "/host").to_owned(), target["port"]["number"].as_u64().context("no port")?);
-    ensure!(services.contains(&target), "{target:?} is not in {services:?}");
+    for rule in route["spec"]["http"].as_array().context("no rules")? {
+        let target = &rule["route"][0]["destination"];
+        let target =
+            (text(target, "/host").to_owned(), target["port"]["number"].as_u64().context("no port")?);
+        ensure!(services.contains(&target), "{target:?} is not in {services:?}");
+    }
     Ok(())
 }
 
