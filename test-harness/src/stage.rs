@@ -62,6 +62,7 @@ pub struct Builder {
     dynamic: bool,
     module: Option<PathBuf>,
     env: Vec<(String, String)>,
+    unfiltered: bool,
 }
 
 /// What Envoy is started with, also again.
@@ -76,6 +77,7 @@ struct Setup {
     concurrency: u32,
     env: Vec<(String, String)>,
     dynamic: bool,
+    unfiltered: bool,
     /// Whether the issuer gives its keys, so that they can be waited for.
     keys_come: bool,
 }
@@ -138,6 +140,12 @@ impl Builder {
     /// Puts the issuer's keys into the filter's configuration, so that a VM knows them from its start.
     pub fn inline_keys(mut self) -> Self {
         self.inline_keys = true;
+        self
+    }
+
+    /// Leaves the filter out of Envoy, to compare with: who asks needs the API server's own credential.
+    pub fn unfiltered(mut self) -> Self {
+        self.unfiltered = true;
         self
     }
 
@@ -215,7 +223,8 @@ impl Builder {
             concurrency: self.concurrency,
             env,
             dynamic: self.dynamic,
-            keys_come: !issuer.is_failing(),
+            unfiltered: self.unfiltered,
+            keys_come: !issuer.is_failing() && !self.unfiltered,
         };
         let envoy = setup.start(dir).await?;
         Ok(|dir| Stage { issuer, collector, envoy, proxy, wire, setup, api, authority, dir })
@@ -236,7 +245,14 @@ impl Setup {
             env: &self.env,
             dynamic: self.dynamic,
         };
-        let envoy = Envoy::start(config, dir).await?;
+        let mut bootstrap = envoy::bootstrap(&config, dir)?;
+        if self.unfiltered {
+            const FILTERS: &str =
+                "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
+            let filters = bootstrap.pointer_mut(FILTERS).and_then(Value::as_array_mut);
+            filters.context("no filters in envoy.yaml")?.remove(0);
+        }
+        let envoy = Envoy::with(&bootstrap, &config, dir).await?;
         let keys = self.filter.pointer("/authentication/jwt/0/issuer/jwks");
         if self.keys_come && keys.is_none_or(Value::is_null) {
             keys_are_there(&envoy, self.concurrency).await?;
@@ -325,6 +341,7 @@ impl Stage {
         Builder {
             api,
             concurrency: 1,
+            unfiltered: false,
             filter: Vec::new(),
             clusters: Vec::new(),
             issuer: None,
