@@ -9,6 +9,8 @@ mod formats;
 mod forwarding;
 mod help;
 mod hostile;
+mod hostile_access;
+mod hostile_limits;
 mod ingest;
 mod issuer;
 mod login;
