@@ -133,7 +133,7 @@ fn an_export_that_is_not_taken_gives_its_place_back() {
     let large =
         |number: usize| with(pods("s", &format!("e-{number}"), 0), json!({"userAgent": "x".repeat(7 << 20)}));
     let (one, other): (Vec<Value>, Vec<Value>) = (vec![large(1)], vec![large(2)]);
-    for body in chain("r-1", &[&one, &other]) {
+    for body in chain("r-1", &[&one, &other, &[pods("t", "e-3", 0)]]) {
         assert_eq!(server.post(&body).status, 200);
     }
     let bob = create(&place, "auditor", "bob");
@@ -149,7 +149,11 @@ fn an_export_that_is_not_taken_gives_its_place_back() {
     let refused = server.get("/v1/export");
     assert_eq!((refused.status, &refused.headers["retry-after"]), (429, &"10".parse().unwrap()));
     assert_eq!(refused.json()["code"], "busy");
-    assert_eq!(server.get_with("/v1/export?session=s", Some(&bob)).status, 200, "another caller's");
+    assert_eq!(
+        server.get_with("/v1/export?session=t&format=cloudevents", Some(&bob)).status,
+        200,
+        "another caller's"
+    );
     // Neither connection is closed by the client, and nothing is read from it.
     let since = Instant::now();
     while open().0 != "200" {
