@@ -11,6 +11,7 @@ mod help;
 mod hostile;
 mod hostile_access;
 mod hostile_limits;
+mod hostile_routes;
 mod ingest;
 mod issuer;
 mod login;
