@@ -57,7 +57,7 @@ impl FromRequestParts<Arc<App>> for Admin {
 
 /// A turn to read, and what is read in the access log.
 pub(super) async fn admit(parts: &Parts, app: &App, caller: &Caller) -> Result<Place, Problem> {
-    let turn = app.reads.take(caller)?;
+    let turn = app.reads.take(caller)?.turn().await;
     log_access(app, parts, caller).await?;
     Ok(turn)
 }
