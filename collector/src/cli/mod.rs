@@ -2,6 +2,7 @@
 
 mod access;
 mod bodies;
+mod callers;
 mod client;
 mod completions;
 mod config;

@@ -1,6 +1,7 @@
 //! `serve`: the collector as a service.
 
 use super::bodies::KeepingArguments;
+use super::callers::CallerArguments;
 use super::forward::ForwardArguments;
 use super::{Failure, access, database, retention};
 use crate::evidence::keys::KeySet;
@@ -68,6 +69,8 @@ pub(super) struct Arguments {
     queue_batches: usize,
     #[command(flatten)]
     access: access::AccessArguments,
+    #[command(flatten)]
+    callers: CallerArguments,
     /// Most live tails at a time; more are answered 429.
     #[arg(long, default_value_t = Limits::default().tails)]
     max_tails: usize,
@@ -89,7 +92,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         queue_bytes: arguments.queue_bytes,
         queue_batches: arguments.queue_batches,
         tails: arguments.max_tails,
-        ..arguments.access.limits()
+        ..arguments.callers.limit(arguments.access.limits())
     };
     let ingest_token = token(arguments.ingest_token_file.as_deref(), INGEST_TOKEN)?;
     let auditor_token = token(arguments.auditor_token_file.as_deref(), AUDITOR_TOKEN)?;
@@ -124,6 +127,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         limits,
         access: arguments.access.options()?,
         tls: arguments.access.tls(),
+        trusted_proxies: arguments.callers.proxies(),
     };
     let server = Server::start(config).await?;
     let address = server.address();

@@ -5,7 +5,7 @@ use super::{DatabaseArguments, Failure, Format, access, output, read};
 use crate::present::table;
 use crate::server::now;
 use crate::store::Writer;
-use crate::store::access::{Role, new_token};
+use crate::store::access::{BadPattern, RecorderPattern, Role, new_token};
 use crate::store::filter::{moment, span};
 use chaperone_record::Timestamp;
 use clap::{Args, Subcommand};
@@ -18,7 +18,8 @@ const MAX_NAME: usize = 100;
 pub(super) enum Command {
     /// Make a token, and print it: it is shown this once, and only its digest is kept.
     #[command(after_help = "Examples:\n  chaperone token create --role ingest --name gateway-1\n  \
-        chaperone token create --role auditor --name alice --expires 90d")]
+        chaperone token create --role auditor --name alice --expires 90d\n  \
+        chaperone token create --role ingest --name gateway-2 --recorder 'gateway-2.*'")]
     Create(CreateArguments),
     /// List all tokens, without their text.
     List(ListArguments),
@@ -41,6 +42,9 @@ pub(super) struct CreateArguments {
     /// How long it is good for, like 12h or 90d. Default: until it is revoked.
     #[arg(long, value_name = "SPAN", value_parser = span)]
     expires: Option<Duration>,
+    /// The only recorder that it posts for; with a `*` at the end, all whose names begin so. Default: any.
+    #[arg(long, value_name = "NAME", value_parser = recorder)]
+    recorder: Option<RecorderPattern>,
 }
 
 #[derive(Args)]
@@ -95,9 +99,12 @@ pub(super) async fn run(command: Command) -> Result<(), Failure> {
 }
 
 async fn create(arguments: CreateArguments) -> Result<(), Failure> {
+    if arguments.recorder.is_some() && arguments.role != Role::Ingest {
+        return Err(Failure::Token("only ingest tokens post for a recorder".to_owned()));
+    }
     let now = now();
     let expires = arguments.expires.map(|span| now.later(span));
-    let (text, token) = new_token(arguments.role, &arguments.name, now, expires)?;
+    let (text, token) = new_token(arguments.role, &arguments.name, now, expires, arguments.recorder)?;
     let mut writer = Writer::open(&arguments.source.database).await?;
     writer.add_token(&text, &token).await?;
     writer.close().await;
@@ -149,6 +156,10 @@ pub(super) async fn access_log(arguments: LogArguments) -> Result<(), Failure> {
         Format::Text => output::lines([table::accesses(&log.accesses)])?,
     }
     Ok(())
+}
+
+fn recorder(text: &str) -> Result<RecorderPattern, BadPattern> {
+    text.to_owned().try_into()
 }
 
 fn name(text: &str) -> Result<String, &'static str> {

@@ -5,7 +5,7 @@ use super::sanitize::line;
 use super::sentence::sentence;
 use super::timeline::{attributed, duration, micros_between, second, user_text};
 use super::{BOLD, RED, YELLOW, counted, styled};
-use crate::store::access::{Access, TokenSummary};
+use crate::store::access::{Access, RecorderPattern, TokenSummary};
 use crate::store::model::{
     ExchangeDetail, ExchangeSummary, RecorderState, RecorderSummary, SessionSummary, SessionUser,
 };
@@ -66,7 +66,7 @@ pub fn exchanges(exchanges: &[ExchangeSummary]) -> String {
 
 /// The list of tokens, as they stand at `now`.
 pub fn tokens(tokens: &[TokenSummary], now: Timestamp) -> String {
-    let mut table = plain(&["ID", "NAME", "ROLE", "CREATED", "STATE"]);
+    let mut table = plain(&["ID", "NAME", "ROLE", "RECORDER", "CREATED", "STATE"]);
     for token in tokens {
         let state = match (token.revoked, token.expires) {
             (Some(revoked), _) => format!("revoked {}", moment(revoked)),
@@ -75,7 +75,9 @@ pub fn tokens(tokens: &[TokenSummary], now: Timestamp) -> String {
             (None, None) => "good".to_owned(),
         };
         let name = line(&token.name).into_owned();
-        table.add_row([token.id.clone(), name, token.role.as_str().to_owned(), moment(token.created), state]);
+        let recorder = token.recorder.as_ref().map_or("-", RecorderPattern::as_str).to_owned();
+        let role = token.role.as_str().to_owned();
+        table.add_row([token.id.clone(), name, role, recorder, moment(token.created), state]);
     }
     printed(table, usize::MAX)
 }
@@ -86,7 +88,8 @@ pub fn accesses(accesses: &[Access]) -> String {
     for access in accesses {
         let name = line(&access.name).into_owned();
         let token = access.token.as_deref().unwrap_or("-").to_owned();
-        let request = line(&access.request).into_owned();
+        let refused = if access.refused { "refused: " } else { "" };
+        let request = format!("{refused}{}", line(&access.request));
         table.add_row([moment(access.time), name, access.role.as_str().to_owned(), token, request]);
     }
     printed(table, usize::MAX)

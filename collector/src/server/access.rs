@@ -10,9 +10,6 @@ use std::time::Duration;
 /// Logins that may fail at once from one address; it gets one more every six seconds.
 const FAILURES: f64 = 10.0;
 
-/// Logins that may fail at once from all; there are ten more every six seconds.
-const ALL_FAILURES: f64 = 100.0;
-
 /// Logins with the issuer that may be begun at once from one address, and as many more every minute.
 const FLOWS: f64 = 60.0;
 
@@ -33,7 +30,6 @@ pub(super) struct Access {
     pub(super) lifetime: Lifetime,
     pub(super) oidc: Option<oidc::Options>,
     pub(super) failures: Pace<IpAddr>,
-    pub(super) all_failures: Pace<()>,
     pub(super) flows: Pace<IpAddr>,
 }
 
@@ -46,7 +42,6 @@ impl Access {
             lifetime: options.lifetime,
             oidc: options.oidc,
             failures: Pace::new(FAILURES / 60.0, FAILURES),
-            all_failures: Pace::new(ALL_FAILURES / 60.0, ALL_FAILURES),
             flows: Pace::new(FLOWS / 60.0, FLOWS),
         }
     }

@@ -5,7 +5,7 @@ use super::problem::Problem;
 use super::{App, now};
 use crate::evidence::sha256_hex;
 use crate::store::StoreError;
-use crate::store::access::{Role, is_token};
+use crate::store::access::{RecorderPattern, Role, is_token};
 use crate::store::login::Login;
 use axum::http::{HeaderMap, StatusCode, header};
 use sha2::{Digest as _, Sha256};
@@ -65,6 +65,15 @@ pub(super) struct Caller {
     /// Its id; none for a configured one.
     pub(super) token: Option<String>,
     pub(super) role: Role,
+    /// Whom they post for; none: for all.
+    pub(super) recorder: Option<RecorderPattern>,
+}
+
+impl Caller {
+    /// What tells them from others.
+    pub(super) fn key(&self) -> String {
+        self.token.clone().unwrap_or_else(|| format!("name:{}", self.name))
+    }
 }
 
 /// The tokens of the configuration.
@@ -80,7 +89,7 @@ impl Configured {
         let (_, role) = roles
             .into_iter()
             .find(|(token, _)| token.as_ref().is_some_and(|token| token.matches(presented)))?;
-        Some(Caller { name: "configured".to_owned(), token: None, role })
+        Some(Caller { name: "configured".to_owned(), token: None, role, recorder: None })
     }
 
     /// What a session has in place of the id of the configured auditor token: other than any id, and nothing that the
@@ -154,7 +163,12 @@ fn allows(role: Role, action: Action) -> bool {
 
 async fn kept(app: &App, presented: &str) -> Result<Option<Caller>, Problem> {
     let found = app.tokens.token(presented, now()).await.map_err(unreadable)?;
-    Ok(found.map(|token| Caller { name: token.name, token: Some(token.id), role: token.role }))
+    Ok(found.map(|token| Caller {
+        name: token.name,
+        token: Some(token.id),
+        role: token.role,
+        recorder: token.recorder,
+    }))
 }
 
 /// The one bearer token of a request.

@@ -22,6 +22,9 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 /// Most exports at a time: each has a connection of its own.
 pub(super) const EXPORTS: usize = 4;
 
+/// Most of one caller.
+pub(super) const CALLER_EXPORTS: usize = 2;
+
 /// Bytes handed on at a time.
 const CHUNK: usize = 64 << 10;
 
@@ -77,14 +80,11 @@ impl FromRequestParts<Arc<App>> for Order {
     security(("bearer" = []))
 )]
 pub(super) async fn export(
-    _auditor: Auditor,
+    auditor: Auditor,
     State(app): State<Arc<App>>,
     order: Order,
 ) -> Result<Response, Problem> {
-    let place = app.exports.clone().try_acquire_owned().map_err(|_| {
-        let detail = "too many exports are being made";
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", detail).retry_after(10)
-    })?;
+    let place = app.exports.take(&auditor.caller)?;
     let reader = Reader::snapshot(&app.database).await.map_err(failed)?.with_bodies(app.reader.bodies());
     if !order.is_there(&reader).await.map_err(failed)? {
         return Err(Problem::new(StatusCode::NOT_FOUND, "notFound", "no such session"));

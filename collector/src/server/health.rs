@@ -17,9 +17,10 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The database takes writes: it writes a row the way batches are written.
+/// The database takes writes: it writes a row the way batches are written. Anybody may ask, so all who ask at the same
+/// time share one write.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
-    let reason = match tokio::time::timeout(PROBE_TIMEOUT, app.queue.probe()).await {
+    let reason = match tokio::time::timeout(PROBE_TIMEOUT, probe(&app)).await {
         Ok(Ok(())) => return Ok("ok\n"),
         Ok(Err(reason)) => reason,
         Err(_) => "timeout",
@@ -29,6 +30,10 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, 
         reason => format!("the database cannot be written: {reason}"),
     };
     Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail))
+}
+
+async fn probe(app: &App) -> Result<(), &'static str> {
+    *app.probes.get((), || app.queue.probe()).await
 }
 
 /// The metrics.

@@ -1,8 +1,9 @@
 //! `POST /v1/records`: one batch, acknowledged once it is durable.
 
-use super::auth::{self, Action};
+use super::auth::{self, Action, Caller};
 use super::metrics::Reason;
 use super::problem::Problem;
+use super::room::Part;
 use super::{App, now};
 use crate::evidence::signature;
 use crate::store::batch::ReceivedBatch;
@@ -15,7 +16,6 @@ use chaperone_record::{Acknowledgement, SIGNATURE_HEADER};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::SemaphorePermit;
 
 /// How long a body that is refused may keep arriving.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,11 +54,15 @@ async fn take(app: &App, request: Request<Body>) -> Result<Acknowledgement, Prob
             return Err(problem);
         }
     };
-    let body = read(app, body).await?;
+    let caller = admitted.caller;
+    // Held until the batch is written: what waits is bounded in bytes.
+    let mut part = app.room.enter(caller.token.clone(), Instant::now());
+    let body = read(app, body, &mut part).await?;
     let started = Instant::now();
     let kid = check_signature(app, admitted.signature.as_deref(), &body)?;
     let batch = ReceivedBatch::parse(body, admitted.signature, kid, now())
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed", error.to_string()))?;
+    own_recorder(&caller, &batch.recorder)?;
     app.recorders.take(&batch.recorder, Instant::now()).map_err(too_often)?;
     let acknowledged = store(app, batch).await;
     app.metrics.latency.observe(started.elapsed().as_secs_f64());
@@ -66,15 +70,13 @@ async fn take(app: &App, request: Request<Body>) -> Result<Acknowledgement, Prob
 }
 
 /// A request whose body may be read.
-struct Admitted<'a> {
+struct Admitted {
     signature: Option<String>,
-    /// Memory for the body, held until the batch is written.
-    _room: SemaphorePermit<'a>,
+    caller: Caller,
 }
 
-/// Decides by the headers alone. Room for the whole body is set aside before its first byte is read: what waits is
-/// bounded in bytes.
-async fn admit<'a>(app: &'a App, headers: &HeaderMap) -> Result<Admitted<'a>, Problem> {
+/// Decides by the headers alone.
+async fn admit(app: &App, headers: &HeaderMap) -> Result<Admitted, Problem> {
     let caller = auth::require(app, headers, Action::Post).await?;
     app.posters.take(&caller.token, Instant::now()).map_err(too_often)?;
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
@@ -86,9 +88,22 @@ async fn admit<'a>(app: &'a App, headers: &HeaderMap) -> Result<Admitted<'a>, Pr
     if length.is_some_and(|length| length > app.limits.body_bytes) {
         return Err(too_large(app));
     }
-    let room = u32::try_from(length.unwrap_or(app.limits.body_bytes).max(1)).unwrap_or(u32::MAX);
-    let room = app.room.try_acquire_many(room).map_err(|_| busy())?;
-    Ok(Admitted { signature, _room: room })
+    Ok(Admitted { signature, caller })
+}
+
+/// Refuses a batch of a recorder that the token is not for.
+fn own_recorder(caller: &Caller, recorder: &str) -> Result<(), Problem> {
+    if caller.recorder.as_ref().is_none_or(|own| own.takes(recorder)) {
+        return Ok(());
+    }
+    tracing::warn!(
+        token = caller.token,
+        name = caller.name,
+        recorder,
+        "A batch was refused: its token is for another recorder."
+    );
+    let detail = "this token is for another recorder";
+    Err(Problem::new(StatusCode::FORBIDDEN, "recorder", detail))
 }
 
 /// Reads a refused body away, within bounds: a connection that is closed over unread bytes is reset, and the client
@@ -162,16 +177,30 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-async fn read(app: &App, body: Body) -> Result<Vec<u8>, Problem> {
-    let collect = Limited::new(body, app.limits.body_bytes).collect();
-    match tokio::time::timeout(app.limits.client_timeout, collect).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes().into()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(app)),
-        Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "body", "the body could not be read")),
-        Err(_) => {
+async fn read(app: &App, body: Body, part: &mut Part) -> Result<Vec<u8>, Problem> {
+    let gives_way = part.gives_way();
+    tokio::select! {
+        read = tokio::time::timeout(app.limits.client_timeout, collect(app, body, part)) => read.unwrap_or_else(|_| {
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body took too long to arrive"))
-        }
+        }),
+        () = gives_way => Err(busy()),
     }
+}
+
+async fn collect(app: &App, body: Body, part: &mut Part) -> Result<Vec<u8>, Problem> {
+    let mut body = Limited::new(body, app.limits.body_bytes);
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
+            true => too_large(app),
+            false => Problem::new(StatusCode::BAD_REQUEST, "body", "the body could not be read"),
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        part.grow(data.len()).await.map_err(|_| busy())?;
+        bytes.extend_from_slice(&data);
+    }
+    part.arrived();
+    Ok(bytes)
 }
 
 fn too_large(app: &App) -> Problem {

@@ -1,5 +1,6 @@
 //! Connections: how many at a time, over TLS or not, and how long a client may take to say what it wants.
 
+use super::client_address::client_address;
 use super::tls::Tls;
 use axum::Router;
 use axum::body::Body;
@@ -10,6 +11,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use ipnet::IpNet;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,11 +19,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio_io_timeout::TimeoutStream;
 
 /// How long to wait where the machine has no connection left to give.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
-/// Where a request comes from: the other end of its connection.
+/// Most bytes of a request's head, and of what is read at a time.
+const READ: usize = 64 << 10;
+
+/// Where a request comes from: the other end of its connection, or whom a trusted proxy there names.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) IpAddr);
 
@@ -31,8 +37,19 @@ pub(super) struct Listener {
     pub(super) tls: Option<Tls>,
     /// Most connections at a time; further ones wait to be accepted.
     pub(super) connections: usize,
-    /// How long a TLS handshake, or a request's head, may take; and how long a connection may be idle.
+    /// How long a TLS handshake, or a request's head, may take; how long a connection may be idle; and how long a client
+    /// may take none of its answer.
     pub(super) timeout: Duration,
+    /// Who is believed where requests come from.
+    pub(super) trusted_proxies: Arc<[IpNet]>,
+}
+
+/// What a connection is served by.
+#[derive(Clone)]
+struct Terms {
+    router: Router,
+    timeout: Duration,
+    trusted_proxies: Arc<[IpNet]>,
 }
 
 impl Listener {
@@ -41,19 +58,20 @@ impl Listener {
         let room = Arc::new(Semaphore::new(self.connections.clamp(1, Semaphore::MAX_PERMITS)));
         let graceful = GracefulShutdown::new();
         let timeout = self.timeout;
+        let terms = Terms { router, timeout, trusted_proxies: self.trusted_proxies.clone() };
         loop {
             let (stream, peer, turn) = tokio::select! {
                 _ = &mut stopped => break,
                 accepted = self.accept(&room) => accepted,
             };
             let tls = self.tls.as_ref().map(Tls::acceptor);
-            let (router, watcher) = (router.clone(), graceful.watcher());
+            let (terms, watcher) = (terms.clone(), graceful.watcher());
             tokio::spawn(async move {
                 match tls {
-                    None => converse(stream, peer, router, watcher, timeout).await,
+                    None => converse(stream, peer, terms, watcher).await,
                     Some(tls) => {
                         if let Ok(Ok(stream)) = tokio::time::timeout(timeout, tls.accept(stream)).await {
-                            converse(stream, peer, router, watcher, timeout).await;
+                            converse(stream, peer, terms, watcher).await;
                         }
                     }
                 }
@@ -84,19 +102,22 @@ impl Listener {
 
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: Peer,
-    router: Router,
+    Peer(peer): Peer,
+    terms: Terms,
     watcher: Watcher,
-    timeout: Duration,
 ) {
+    let Terms { router, timeout, trusted_proxies } = terms;
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
+        let client = client_address(peer, request.headers(), &trusted_proxies);
+        request.extensions_mut().insert(Peer(client));
         let answer = router.call(request);
         async move { answer.await as Result<Response<Body>, Infallible> }
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(timeout);
+    http.timer(TokioTimer::new()).header_read_timeout(timeout).max_buf_size(READ);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(timeout));
     // A client that breaks off is no error of the server's.
-    let _ = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await;
+    let _ = watcher.watch(http.serve_connection(TokioIo::new(Box::pin(stream)), service)).await;
 }

@@ -93,7 +93,7 @@ pub(super) async fn once(
         return Err(bad_link());
     }
     attempt.succeeded();
-    let caller = Caller { name: LINKED.to_owned(), token: None, role: Role::Admin };
+    let caller = Caller { name: LINKED.to_owned(), token: None, role: Role::Admin, recorder: None };
     viewer::log(&app, &caller, "POST /login/once").await?;
     enter(&app, &headers, caller, "/").await
 }
@@ -146,7 +146,7 @@ pub(super) async fn from_issuer(
     let next = flow.next.clone();
     let (name, role) = blocking(move || options.finish(redirect, flow, code)).await?;
     attempt.succeeded();
-    let caller = Caller { name, token: None, role };
+    let caller = Caller { name, token: None, role, recorder: None };
     viewer::log(&app, &caller, "GET /login/callback").await?;
     let answer = enter(&app, &headers, caller, origin::local(&next)).await?;
     Ok(with_cookies(answer, [Cookie::Flow.clear(app.access.origin.secure)]))
@@ -177,7 +177,7 @@ async fn enter(app: &App, headers: &HeaderMap, caller: Caller, next: &str) -> Re
     let (id, csrf) =
         secret().and_then(|id| Ok((id, secret()?))).map_err(|_| failed("There is no randomness."))?;
     let now = now();
-    let Caller { name, token, role } = caller;
+    let Caller { name, token, role, .. } = caller;
     let login = Login { name, role, token, csrf: csrf.to_string(), created: now, used: now };
     let kept = async {
         let mut writer = app.writer().await?;
@@ -191,7 +191,8 @@ async fn enter(app: &App, headers: &HeaderMap, caller: Caller, next: &str) -> Re
     Ok(with_cookies(Redirect::to(next).into_response(), [cookie]))
 }
 
-/// One try to log in: it counts against its address and against all, unless it succeeds.
+/// One try to log in: it counts against its address, unless it succeeds. There is no bound on all together: whoever used
+/// it up would lock everybody out, and what is guessed at is too long for any number of guesses.
 struct Attempt<'a> {
     app: &'a App,
     network: IpAddr,
@@ -201,13 +202,11 @@ impl<'a> Attempt<'a> {
     fn begin(app: &'a App, peer: IpAddr) -> Result<Self, Refusal> {
         let (network, now) = (network(peer), Instant::now());
         app.access.failures.take(&network, now).map_err(Refusal::too_often)?;
-        app.access.all_failures.take(&(), now).map_err(Refusal::too_often)?;
         Ok(Self { app, network })
     }
 
     fn succeeded(self) {
         self.app.access.failures.give_back(&self.network);
-        self.app.access.all_failures.give_back(&());
     }
 }
 

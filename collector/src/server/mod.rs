@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod auth;
+mod client_address;
 mod cookie;
 mod export;
 mod headers;
@@ -15,8 +16,10 @@ mod openapi;
 mod origin;
 mod pace;
 mod page;
+mod places;
 mod problem;
 mod read;
+mod room;
 mod shared;
 mod tail;
 pub mod tls;
@@ -32,17 +35,20 @@ use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::{get, post};
 use chaperone_record::Timestamp;
+use ipnet::IpNet;
 use listener::Listener;
 use metrics::Metrics;
 use pace::Pace;
+use places::Places;
 use problem::Problem;
+use room::Room;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tail::Tails;
 use tls::Tls;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// How long requests in flight may take once the server is told to stop.
@@ -50,6 +56,12 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Most requests that read at a time; more are answered 429.
 const READS: usize = 32;
+
+/// Most of one caller.
+const CALLER_READS: usize = 16;
+
+/// How often one caller may be refused at once, and as often again every minute: each is in the access log.
+const REFUSALS: f64 = 60.0;
 
 /// What a server needs to start.
 #[derive(Clone, Debug)]
@@ -74,6 +86,8 @@ pub struct Config {
     pub access: access::Options,
     /// What TLS is served with; none: plain HTTP.
     pub tls: Option<tls::Files>,
+    /// Proxies that are believed where requests come from.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// Bounds on what the server holds.
@@ -95,6 +109,8 @@ pub struct Limits {
     pub token_rate: u32,
     /// Most live tails at a time.
     pub tails: usize,
+    /// Most of one caller.
+    pub caller_tails: usize,
 }
 
 impl Default for Limits {
@@ -108,6 +124,7 @@ impl Default for Limits {
             recorder_rate: 1000,
             token_rate: 5000,
             tails: 2048,
+            caller_tails: 64,
         }
     }
 }
@@ -148,19 +165,23 @@ pub(crate) struct App {
     pub(crate) keys: KeySet,
     limits: Limits,
     access: access::Access,
-    room: Semaphore,
+    room: Arc<Room>,
     /// How often each recorder posts.
     recorders: Pace<String>,
     /// How often is posted with each token.
     posters: Pace<Option<String>>,
     /// Turns to read.
-    reads: Arc<Semaphore>,
+    reads: Arc<Places>,
+    /// How often each caller is refused.
+    refusals: Pace<String>,
     metrics: Metrics,
     tails: Tails,
     /// Where exports take their moment of, and logins are written.
     database: Database,
+    /// Whether it is ready, for all who ask at a time.
+    probes: shared::Shared<(), Result<(), &'static str>>,
     /// Exports that may be made.
-    exports: Arc<Semaphore>,
+    exports: Arc<Places>,
 }
 
 impl App {
@@ -188,8 +209,18 @@ impl Server {
         let writer = Writer::open(&config.database).await?;
         let reader = Reader::open(&config.database).await?.with_bodies(config.bodies.clone());
         let tokens = Reader::open(&config.database).await?;
-        if config.ingest_token.is_none() && !tokens.tokens().await?.iter().any(|token| token.posts(now())) {
+        let kept = tokens.tokens().await?;
+        let mut posting = kept.iter().filter(|token| token.posts(now())).peekable();
+        if config.ingest_token.is_none() && posting.peek().is_none() {
             return Err(StartError::NoIngestToken);
+        }
+        if config.keys.is_empty()
+            && (config.ingest_token.is_some() || posting.any(|token| token.recorder.is_none()))
+        {
+            tracing::warn!(
+                "There are ingest tokens that may post as any recorder: give --public-key, or bind tokens \
+                (`chaperone token create --role ingest --recorder NAME`)."
+            );
         }
         let metrics = Metrics::new();
         let forwarding = Forwarding::start(&config.database, config.forward, &metrics.forward).await?;
@@ -199,7 +230,7 @@ impl Server {
 
         let limits = config.limits;
         let (queue, writing) = WriteQueue::start(writer, config.bodies, limits.queue_batches);
-        let (tails, tailing) = Tails::start(reader.clone(), limits.tails);
+        let (tails, tailing) = Tails::start(reader.clone(), limits.tails, limits.caller_tails);
         let app = Arc::new(App {
             queue,
             reader: reader.clone(),
@@ -211,16 +242,23 @@ impl Server {
             recorders: pace(limits.recorder_rate),
             posters: pace(limits.token_rate),
             database: config.database,
-            room: Semaphore::new(limits.queue_bytes.max(limits.body_bytes).min(Semaphore::MAX_PERMITS)),
-            reads: Arc::new(Semaphore::new(READS)),
+            room: Room::new(limits.queue_bytes.max(limits.body_bytes)),
+            reads: Places::new("requests that read", READS, CALLER_READS, 1),
+            refusals: Pace::new(REFUSALS / 60.0, REFUSALS),
             metrics,
             tails,
-            exports: Arc::new(Semaphore::new(export::EXPORTS)),
+            probes: shared::Shared::default(),
+            exports: Places::new("exports", export::EXPORTS, export::CALLER_EXPORTS, 10),
         });
         let (stop, stopped) = oneshot::channel();
         let tls = config.tls.map(Tls::start).transpose()?;
-        let listener =
-            Listener { socket, tls, connections: limits.connections, timeout: limits.client_timeout };
+        let listener = Listener {
+            socket,
+            tls,
+            connections: limits.connections,
+            timeout: limits.client_timeout,
+            trusted_proxies: config.trusted_proxies.into(),
+        };
         let serving = tokio::spawn(listener.serve(router(app), stopped));
         Ok(Self { address, stop, serving, writing, tailing, reader, tokens, forwarding })
     }

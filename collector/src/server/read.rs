@@ -3,17 +3,21 @@
 
 use super::auth::{self, Action, Caller};
 use super::openapi::{Missing, Paging, Refused};
+use super::places::Place;
 use super::problem::Problem;
 use super::{App, now, viewer};
 use crate::store::StoreError;
-use crate::store::access::{AccessLog, TokenSummary};
+use crate::store::access::{AccessLog, MAX_REQUEST, TokenSummary};
 use crate::store::filter::Filter;
 use crate::store::model::{ExchangeDetail, ExchangeList, RecorderSummary, SessionDetail, SessionList};
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::{StatusCode, request::Parts};
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
+use std::time::Instant;
+
+/// The header in which a client says which event it saw last.
+pub(super) const LAST_EVENT_ID: &str = "last-event-id";
 
 /// Longest id of anything that is asked for.
 const MAX_ID: usize = 1024;
@@ -21,7 +25,8 @@ const MAX_ID: usize = 1024;
 /// Proof that the request comes from somebody who may read, and its turn: so many read at a time. That they read is in
 /// the access log before they get to see anything. Handlers that read take it first.
 pub(super) struct Auditor {
-    _turn: OwnedSemaphorePermit,
+    pub(super) caller: Caller,
+    _turn: Place,
 }
 
 impl FromRequestParts<Arc<App>> for Auditor {
@@ -29,14 +34,15 @@ impl FromRequestParts<Arc<App>> for Auditor {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let person = viewer::person(app, parts, None).await?;
-        auth::allow(&person.caller, Action::Read)?;
-        admit(parts, app, &person.caller).await.map(|turn| Self { _turn: turn })
+        allow(parts, app, &person.caller, Action::Read).await?;
+        let turn = admit(parts, app, &person.caller).await?;
+        Ok(Self { caller: person.caller, _turn: turn })
     }
 }
 
 /// The same, of somebody who may also read who reads.
 pub(super) struct Admin {
-    _turn: OwnedSemaphorePermit,
+    _turn: Place,
 }
 
 impl FromRequestParts<Arc<App>> for Admin {
@@ -44,29 +50,49 @@ impl FromRequestParts<Arc<App>> for Admin {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let person = viewer::person(app, parts, None).await?;
-        auth::allow(&person.caller, Action::Administer)?;
+        allow(parts, app, &person.caller, Action::Administer).await?;
         admit(parts, app, &person.caller).await.map(|turn| Self { _turn: turn })
     }
 }
 
 /// A turn to read, and what is read in the access log.
-pub(super) async fn admit(
-    parts: &Parts,
-    app: &App,
-    caller: &Caller,
-) -> Result<OwnedSemaphorePermit, Problem> {
-    let turn = app.reads.clone().try_acquire_owned().map_err(|_| {
-        let detail = "too many are reading";
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", detail).retry_after(1)
-    })?;
+pub(super) async fn admit(parts: &Parts, app: &App, caller: &Caller) -> Result<Place, Problem> {
+    let turn = app.reads.take(caller)?.turn().await;
     log_access(app, parts, caller).await?;
     Ok(turn)
 }
 
-/// Writes to the access log what somebody asks for.
+/// Lets pass whose role allows the action. That somebody who is known was refused is in the access log, as often as
+/// they may fill it.
+pub(super) async fn allow(parts: &Parts, app: &App, caller: &Caller, action: Action) -> Result<(), Problem> {
+    let Err(problem) = auth::allow(caller, action) else { return Ok(()) };
+    app.refusals.take(&caller.key(), Instant::now()).map_err(|seconds| {
+        let detail = "you were refused too often";
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "tooOften", detail).retry_after(seconds)
+    })?;
+    let request: String = asked(parts).chars().take(MAX_REQUEST).collect();
+    viewer::write(app, caller, &request, true).await?;
+    Err(problem)
+}
+
+/// Writes to the access log what somebody asks for: all of it, or it is refused.
 pub(super) async fn log_access(app: &App, parts: &Parts, caller: &Caller) -> Result<(), Problem> {
+    let request = asked(parts);
+    if request.len() > MAX_REQUEST {
+        let detail = "the access log could not hold this request";
+        return Err(Problem::new(StatusCode::URI_TOO_LONG, "tooLong", detail));
+    }
+    viewer::log(app, caller, &request).await
+}
+
+/// As the access log has it. From which event a tail goes on is not in its address.
+fn asked(parts: &Parts) -> String {
     let asked = parts.uri.path_and_query().map_or("/", |asked| asked.as_str());
-    viewer::log(app, caller, &format!("{} {asked}", parts.method)).await
+    let after = parts.headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).unwrap_or("");
+    match after {
+        "" => format!("{} {asked}", parts.method),
+        after => format!("{} {asked} ({LAST_EVENT_ID}: {after})", parts.method),
+    }
 }
 
 /// `?limit=…&after=…`, and what a [`Filter`] is made of where a list is asked for.

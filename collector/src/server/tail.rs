@@ -5,8 +5,9 @@
 
 use super::App;
 use super::openapi::Refused;
+use super::places::{Place, Places};
 use super::problem::Problem;
-use super::read::log_access;
+use super::read::{LAST_EVENT_ID, log_access};
 use super::shared::Shared;
 use super::viewer;
 use crate::store::filter::Filter;
@@ -18,7 +19,7 @@ use futures_util::{Stream, stream};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -37,9 +38,6 @@ const PAGE: u32 = 50;
 /// Queries of tails at a time: those who read otherwise need connections too.
 const QUERIES: usize = 2;
 
-/// The header in which a client says what it saw last.
-const LAST_EVENT_ID: &str = "last-event-id";
-
 /// What all tails wait for.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pulse {
@@ -51,8 +49,7 @@ struct Pulse {
 
 /// What tails share.
 pub(super) struct Tails {
-    places: Arc<Semaphore>,
-    most: usize,
+    places: Arc<Places>,
     written: Arc<Notify>,
     pulse: watch::Receiver<Pulse>,
     turns: Semaphore,
@@ -74,13 +71,13 @@ struct Page {
 }
 
 impl Tails {
-    /// Begins to follow a database; at most so many tails at a time. The task ends all of them when it is aborted.
-    pub(super) fn start(reader: Reader, most: usize) -> (Self, JoinHandle<()>) {
+    /// Begins to follow a database; at most so many tails at a time, and of each caller. The task ends all of them when it
+    /// is aborted.
+    pub(super) fn start(reader: Reader, most: usize, each: usize) -> (Self, JoinHandle<()>) {
         let (sender, pulse) = watch::channel(Pulse::default());
         let written = Arc::new(Notify::new());
         let tails = Self {
-            places: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
-            most,
+            places: Places::new("tails", most, each, 10),
             written: written.clone(),
             pulse,
             turns: Semaphore::new(QUERIES),
@@ -97,7 +94,7 @@ impl Tails {
 
     /// How many are open.
     pub(super) fn open(&self) -> usize {
-        self.most.saturating_sub(self.places.available_permits())
+        self.places.count()
     }
 }
 
@@ -125,7 +122,7 @@ async fn follow(reader: Reader, pulse: watch::Sender<Pulse>, written: Arc<Notify
 
 /// Somebody who may read, has a place among the tails, and is in the access log.
 pub(super) struct Watcher {
-    place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 impl FromRequestParts<Arc<App>> for Watcher {
@@ -133,10 +130,7 @@ impl FromRequestParts<Arc<App>> for Watcher {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let caller = viewer::reader(app, parts).await?;
-        let place = app.tails.places.clone().try_acquire_owned().map_err(|_| {
-            let detail = "as many tails are open as may be";
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", detail).retry_after(10)
-        })?;
+        let place = app.tails.places.take(&caller)?;
         log_access(app, parts, &caller).await?;
         Ok(Self { place })
     }
@@ -235,7 +229,7 @@ struct Tail {
     until: i64,
     /// What is being sent, and how many of it were.
     page: Option<(Arc<Option<Page>>, usize)>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Tail {

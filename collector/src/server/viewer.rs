@@ -3,6 +3,7 @@
 
 use super::auth::{self, Action, Caller};
 use super::cookie::Cookie;
+use super::places::Place;
 use super::problem::Problem;
 use super::{App, now, read};
 use crate::store::access::{Access, Role};
@@ -15,13 +16,12 @@ use http_body_util::{BodyExt as _, Limited};
 use std::sync::Arc;
 use std::time::Duration;
 use subtle::ConstantTimeEq as _;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// Where scripts put the CSRF token; forms have it in a field `csrf`.
 const CSRF_HEADER: &str = "x-csrf-token";
 
 /// Largest form.
-const MAX_FORM: usize = 64 << 10;
+const MAX_FORM: usize = 16 << 10;
 
 /// How stale a session's last use may be before it is noted anew.
 const TOUCH: Duration = Duration::from_secs(60);
@@ -37,7 +37,7 @@ pub(crate) struct Viewer {
     /// What forms carry in a hidden field `csrf`, and scripts in the header `x-csrf-token`; empty for a bearer token, whose
     /// requests need none.
     pub(crate) csrf: String,
-    _turn: OwnedSemaphorePermit,
+    _turn: Place,
 }
 
 impl FromRequestParts<Arc<App>> for Viewer {
@@ -78,7 +78,7 @@ async fn view(parts: &Parts, app: &Arc<App>, csrf: Option<&str>) -> Result<Viewe
         }
         Err(problem) => return Err(problem.into_response()),
     };
-    auth::allow(&person.caller, Action::Read).map_err(Problem::into_response)?;
+    read::allow(parts, app, &person.caller, Action::Read).await.map_err(Problem::into_response)?;
     let turn = read::admit(parts, app, &person.caller).await.map_err(Problem::into_response)?;
     let Person { caller, csrf } = person;
     Ok(Viewer { name: caller.name, role: caller.role, csrf, _turn: turn })
@@ -122,14 +122,14 @@ pub(super) async fn person(app: &App, parts: &Parts, csrf: Option<&str>) -> Resu
             tracing::warn!(%error, "Could not note that a session is in use.");
         }
     }
-    let caller = Caller { name: login.name, token: login.token, role: login.role };
+    let caller = Caller { name: login.name, token: login.token, role: login.role, recorder: None };
     Ok(Person { caller, csrf: login.csrf })
 }
 
 /// Who sent this, where they may read records.
 pub(super) async fn reader(app: &App, parts: &Parts) -> Result<Caller, Problem> {
     let person = person(app, parts, None).await?;
-    auth::allow(&person.caller, Action::Read)?;
+    read::allow(parts, app, &person.caller, Action::Read).await?;
     Ok(person.caller)
 }
 
@@ -167,12 +167,18 @@ pub(super) async fn form(app: &App, body: Body) -> Result<Vec<(String, String)>,
 
 /// Puts a login or a logout in the access log.
 pub(super) async fn log(app: &App, caller: &Caller, request: &str) -> Result<(), Problem> {
+    write(app, caller, request, false).await
+}
+
+/// Puts in the access log what somebody asks for, and whether it was refused.
+pub(super) async fn write(app: &App, caller: &Caller, request: &str, refused: bool) -> Result<(), Problem> {
     let access = Access {
         time: now(),
         name: caller.name.clone(),
         token: caller.token.clone(),
         role: caller.role,
         request: request.to_owned(),
+        refused,
     };
     app.queue.log(access).await.map_err(|error| {
         let detail = "what is not in the access log is not done, and it could not be written";

@@ -20,7 +20,10 @@ use zeroize::Zeroizing;
 const PREFIX: &str = "chaperone_";
 
 /// Longest request that the access log holds, in characters; of longer ones the beginning.
-const MAX_REQUEST: usize = 2048;
+pub const MAX_REQUEST: usize = 8192;
+
+/// Longest recorder that a token is bound to.
+const MAX_RECORDER: usize = 128;
 
 /// What a token lets its holder do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum, ToSchema)]
@@ -70,6 +73,54 @@ pub struct TokenSummary {
     /// When it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Timestamp>,
+    /// The only recorder that it posts for: a name, or the beginning of names and `*`; none where it posts for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorder: Option<RecorderPattern>,
+}
+
+/// Recorders that a token may post for: one by its name, or all whose names begin so: `gateway-1.*`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schema(value_type = String)]
+pub struct RecorderPattern(String);
+
+/// A text that names no recorder.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a recorder has 1 to 128 letters, digits, `-`, `.`, `_` or `:`; a `*` at the end stands for any of them"
+)]
+pub struct BadPattern;
+
+impl RecorderPattern {
+    /// True for a recorder that it names.
+    pub fn takes(&self, recorder: &str) -> bool {
+        match self.0.strip_suffix('*') {
+            Some(beginning) => recorder.starts_with(beginning),
+            None => recorder == self.0,
+        }
+    }
+
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for RecorderPattern {
+    type Error = BadPattern;
+
+    fn try_from(text: String) -> Result<Self, BadPattern> {
+        let name = text.strip_suffix('*').unwrap_or(&text);
+        let plain = |c: u8| c.is_ascii_alphanumeric() || b"-._:".contains(&c);
+        let good = !name.is_empty() && name.len() <= MAX_RECORDER && name.bytes().all(plain);
+        if good { Ok(Self(text)) } else { Err(BadPattern) }
+    }
+}
+
+impl From<RecorderPattern> for String {
+    fn from(pattern: RecorderPattern) -> Self {
+        pattern.0
+    }
 }
 
 impl TokenSummary {
@@ -96,6 +147,9 @@ pub struct Access {
     pub role: Role,
     /// What was asked for: `GET /v1/sessions?user=alice`.
     pub request: String,
+    /// True where it was not theirs to have, and they got nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
 }
 
 /// A page of the access log, newest first.
@@ -120,12 +174,13 @@ pub fn new_token(
     name: &str,
     created: Timestamp,
     expires: Option<Timestamp>,
+    recorder: Option<RecorderPattern>,
 ) -> Result<(Zeroizing<String>, TokenSummary), getrandom::Error> {
     let mut secret = Zeroizing::new([0_u8; 32]);
     getrandom::fill(&mut *secret)?;
     let text = Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(secret.as_slice())));
-    let summary =
-        TokenSummary { id: random_id()?, name: name.to_owned(), role, created, expires, revoked: None };
+    let (id, name) = (random_id()?, name.to_owned());
+    let summary = TokenSummary { id, name, role, created, expires, revoked: None, recorder };
     Ok((text, summary))
 }
 
@@ -158,8 +213,8 @@ async fn add_token(
     digest: &str,
     token: &TokenSummary,
 ) -> Result<(), StoreError> {
-    let insert =
-        "INSERT INTO tokens (id, name, role, digest, created, expires) VALUES ($1, $2, $3, $4, $5, $6)";
+    let insert = "INSERT INTO tokens (id, name, role, digest, created, expires, recorder) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
     let mut transaction = connection.begin_with(begin(dialect)).await?;
     sqlx::query(insert)
         .bind(&token.id)
@@ -168,6 +223,7 @@ async fn add_token(
         .bind(digest)
         .bind(micros(token.created))
         .bind(token.expires.map(micros))
+        .bind(token.recorder.as_ref().map(RecorderPattern::as_str))
         .execute(&mut *transaction)
         .await?;
     Ok(transaction.commit().await?)
@@ -191,8 +247,8 @@ async fn log_accesses(
     dialect: Dialect,
     accesses: &[Access],
 ) -> Result<(), StoreError> {
-    let insert =
-        "INSERT INTO access_log (time, id, name, token, role, request) VALUES ($1, $2, $3, $4, $5, $6)";
+    let insert = "INSERT INTO access_log (time, id, name, token, role, request, refused) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
     let mut transaction = connection.begin_with(begin(dialect)).await?;
     for access in accesses {
         let request: String = access.request.chars().take(MAX_REQUEST).collect();
@@ -203,6 +259,7 @@ async fn log_accesses(
             .bind(&access.token)
             .bind(access.role.as_str())
             .bind(request)
+            .bind(i64::from(access.refused))
             .execute(&mut *transaction)
             .await?;
     }
@@ -249,6 +306,7 @@ impl Reader {
 }
 
 fn token(row: &AnyRow) -> Result<TokenSummary, StoreError> {
+    let recorder = row.try_get::<Option<String>, _>("recorder")?.map(RecorderPattern::try_from);
     Ok(TokenSummary {
         id: row.try_get("id")?,
         name: row.try_get("name")?,
@@ -256,6 +314,7 @@ fn token(row: &AnyRow) -> Result<TokenSummary, StoreError> {
         created: moment(row.try_get("created")?),
         expires: row.try_get::<Option<i64>, _>("expires")?.map(moment),
         revoked: row.try_get::<Option<i64>, _>("revoked")?.map(moment),
+        recorder: recorder.transpose().map_err(|_| StoreError::Damaged("a token's recorder"))?,
     })
 }
 
@@ -266,6 +325,7 @@ fn access(row: &AnyRow) -> Result<Access, StoreError> {
         token: row.try_get("token")?,
         role: Role::of(row.try_get("role")?)?,
         request: row.try_get("request")?,
+        refused: row.try_get::<i64, _>("refused")? != 0,
     })
 }
 

@@ -31,8 +31,8 @@ pub enum BatchError {
     /// An entry is not one of the kinds that the schema knows.
     #[error("entry {0} of the batch is not an entry of a known type")]
     Entry(usize),
-    /// `recorder` is empty, too long, or not plain.
-    #[error("`recorder` must be 1 to 128 letters, digits, `-`, `.`, `_` or `:`")]
+    /// `recorder` is empty, too long, not plain, or would lead to another folder.
+    #[error("`recorder` must be 1 to 128 letters, digits, `-`, `.`, `_` or `:`, and neither `.` nor `..`")]
     Recorder,
     /// `batch` does not fit.
     #[error("`batch` is out of range")]
@@ -127,7 +127,11 @@ impl ReceivedBatch {
         let envelope: Envelope<'_> = serde_json::from_slice(&body)
             .map_err(|error| BatchError::Shape { line: error.line(), column: error.column() })?;
         let plain = |c: u8| c.is_ascii_alphanumeric() || b"-._:".contains(&c);
-        if !(1..=MAX_RECORDER).contains(&envelope.recorder.len()) || !envelope.recorder.bytes().all(plain) {
+        let recorder = envelope.recorder.as_str();
+        if !(1..=MAX_RECORDER).contains(&recorder.len())
+            || !recorder.bytes().all(plain)
+            || [".", ".."].contains(&recorder)
+        {
             return Err(BatchError::Recorder);
         }
         if !is_digest(&envelope.previous) {

@@ -22,7 +22,7 @@ const COMMANDS: [(&str, &[i32]); 17] = [
     ("completions", &[0, 0, 0]),
     ("keygen", &[0, 0]),
     ("token", &[0, 0]),
-    ("token create", &[0, 0]),
+    ("token create", &[0, 0, 0]),
     ("reconcile", &[1]),
     ("config", &[0, 0]),
 ];

@@ -14,7 +14,7 @@ on_each_database!(
 );
 
 /// What has broken queries elsewhere: SQL, FTS5 and tsquery syntax, LIKE and other wildcards, control characters.
-const INJECTIONS: &[&str] = &[
+pub const INJECTIONS: &[&str] = &[
     "'",
     "\"",
     "' OR '1'='1",
@@ -55,7 +55,7 @@ const INJECTIONS: &[&str] = &[
     "\r\nset-cookie: x=y",
 ];
 
-fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
@@ -235,7 +235,7 @@ fn bombs_and_broken_batches_are_refused() {
 }
 
 /// What a server answers until it closes the connection.
-fn told(server: &Server, sent: &str) -> String {
+pub fn told(server: &Server, sent: &str) -> String {
     let mut stream = TcpStream::connect(server.base.strip_prefix("http://").unwrap()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     stream.write_all(sent.as_bytes()).unwrap();

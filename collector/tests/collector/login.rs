@@ -112,7 +112,9 @@ fn a_token_logs_in_and_its_end_logs_out() {
     assert_eq!(browser.get("/v1/sessions").status, 200);
     assert_eq!(browser.get("/v1/tokens").status, 401, "for admins");
     let told = told(&place);
-    assert_eq!(told[0..3], ["alice: GET /v1/sessions", "alice: GET /v1/me", "alice: POST /login"]);
+    let read =
+        ["alice: GET /v1/tokens", "alice: GET /v1/sessions", "alice: GET /v1/me", "alice: POST /login"];
+    assert_eq!(told[0..4], read);
 
     // Out, and the cookie's old value does nothing any more.
     let kept = browser.cookies.clone();

@@ -204,7 +204,7 @@ fn ticks(id: u32) -> u64 {
 
 fn a_thousand_idle_tails_cost_next_to_nothing() {
     let place = Place::new();
-    let server = place.serve(&[]);
+    let server = place.serve(&["--max-tails-per-caller", "1000"]);
     let mut tails: Vec<Tail> = (0..1000).map(|_| Tail::open(&server, "", AUDITOR, None)).collect();
     assert!(tails.iter().all(|tail| tail.status == 200));
     tails.iter_mut().for_each(|tail| assert!(tail.next().is_some()));

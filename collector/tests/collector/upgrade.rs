@@ -4,6 +4,8 @@ use crate::support::*;
 use serde_json::json;
 use std::fs;
 
+on_each_database!(tokens_of_an_older_database_go_on_working);
+
 #[test]
 fn an_old_database_is_brought_up_to_date_and_verifies() {
     let place = Place::new();
@@ -28,4 +30,25 @@ fn an_old_database_is_brought_up_to_date_and_verifies() {
     assert_eq!(server.post(&batch("r-2", 0, ZEROS, &[pods("s-1", "e-4", 0)])).status, 200);
     assert_eq!(server.get("/v1/sessions/s-1").json()["requests"], 3);
     assert_eq!(place.json(&["verify", "--chains-only", "-o", "json"])["problems"], json!([]));
+}
+
+/// Before tokens were bound to recorders.
+fn tokens_of_an_older_database_go_on_working() {
+    let place = Place::new();
+    let [ingest, admin] = ["ingest", "admin"].map(|role| crate::login::create(&place, role, role));
+    place.serve_without_tokens().terminate();
+    place.sql(
+        "ALTER TABLE tokens DROP COLUMN recorder; ALTER TABLE access_log DROP COLUMN refused; \
+        INSERT INTO access_log (time, id, name, token, role, request) VALUES (1, 'a', 'alice', NULL, 'auditor', 'GET /'); \
+        DELETE FROM _sqlx_migrations WHERE version = 11",
+    );
+    let server = place.serve_without_tokens();
+    for recorder in ["r-1", "r-2"] {
+        let bearer = format!("Bearer {ingest}");
+        let posted = server.post_with(&batch(recorder, 0, ZEROS, &[]), &[("authorization", &bearer)]);
+        assert_eq!(posted.status, 200, "{recorder}: {posted:?}");
+    }
+    let log = server.get_with("/v1/access-log", Some(&admin)).json();
+    assert_eq!(log["accesses"][1]["name"], "alice");
+    assert_eq!(log["accesses"][1].get("refused"), None);
 }
