@@ -5,6 +5,7 @@ pub mod auth;
 mod cookie;
 mod export;
 mod headers;
+pub(crate) use headers::RunsWasm;
 mod health;
 mod ingest;
 mod listener;

@@ -20,6 +20,7 @@ mod session;
 mod sessions;
 mod step;
 mod table;
+mod transcript;
 mod verification;
 mod who;
 mod words;
