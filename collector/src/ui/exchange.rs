@@ -114,7 +114,7 @@ pub(super) async fn show(
         (timing(&summary.timing))
         @if let Some(change) = change { (change) }
         @if let Some(recording) = &recording { (transcript::section(recording, &summary.exchange)) }
-        (wire(&summary, &bodies))
+        (wire(&summary, &bodies, recording.is_some()))
         @if !sealed.is_empty() { (originals(&summary.exchange, &sealed)) }
         details.place {
             summary { "Where it is recorded" }
@@ -146,7 +146,7 @@ fn originals(exchange: &str, sealed: &[String]) -> Markup {
             @for sealed in sealed { template data-sealed=(sealed) {} }
             div.key-form data-key-form hidden {
                 label {
-                    "The auditor's private key" span.dim { " is used in this page and never leaves it" }
+                    span { "The auditor's private key, " span.dim { "which is used in this page and never leaves it" } }
                     textarea rows="3" spellcheck="false" autocomplete="off" autocapitalize="off" placeholder="-----BEGIN PRIVATE KEY-----" {}
                 }
                 div.line {
@@ -165,8 +165,8 @@ fn originals(exchange: &str, sealed: &[String]) -> Markup {
     }
 }
 
-/// Request and response, side by side; scripts put it into a step where it is opened.
-fn wire(summary: &ExchangeSummary, bodies: &Bodies) -> Markup {
+/// Request and response, side by side, but for what is told above as a transcript; scripts put it into a step where it is opened.
+fn wire(summary: &ExchangeSummary, bodies: &Bodies, is_told: bool) -> Markup {
     let stream = |channels: &[Channel]| {
         html! { @for channel in channels { @if let Some(pieces) = bodies.streams.get(channel) { (streamed(*channel, pieces)) } } }
     };
@@ -180,6 +180,7 @@ fn wire(summary: &ExchangeSummary, bodies: &Bodies) -> Markup {
             div {
                 h2 { "Request" }
                 @if let Some(body) = &bodies.request { (body_of(body, summary.request_digest.as_ref(), &[])) }
+                @else if is_told { p.dim { "What was typed stands above." } }
                 @else if !has(&up) { p.dim { @match &summary.request_digest {
                     Some(digest) if digest.bytes > 0 => { (number(i64::try_from(digest.bytes).unwrap_or(0))) " bytes; their content is not recorded at this level." }
                     _ => "No body.",
