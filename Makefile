@@ -101,8 +101,9 @@ compose-smoke: $(VENV) ## `docker compose up` for real, and a session through it
 player: ## asciinema's player, to be embedded by the next build: terminals are played in the browser
 	@cd collector/player && npm ci --no-audit --no-fund --silent
 
-test-ui: player programs $(VENV) ## The web UI in a real browser: questions, keys, phone, hostile records, accessibility
+test-ui: player rust-targets $(VENV) ## The web UI in a real browser: questions, keys, phone, hostile records, accessibility
 	$(call say,Web UI)
+	cargo build -p chaperone
 	cd test-harness/ui && PATH="$$PATH:$(CURDIR)/.venv/bin" && npm ci --no-audit --no-fund --silent && npm test
 
 bench-mask: rust-targets $(VENV) ## Throughput of masking, in wasm under V8 and natively

@@ -17,6 +17,9 @@ const LINES: usize = 5000;
 /// Most bytes of terminal output that become lines.
 const TEXT: usize = 4 << 20;
 
+/// What following a resize takes, as if it were so many bytes: everything on the screen is laid out anew.
+const RESIZE: usize = 16 << 10;
+
 /// A line of what was typed or printed.
 struct Line {
     at: Option<u64>,
@@ -87,7 +90,9 @@ fn ended(recording: &Recording) -> Markup {
 
 /// Lines as they were typed and printed, each channel's by itself.
 fn printed(recording: &Recording) -> (Vec<Line>, bool) {
-    let mut lines_of = Vec::new();
+    let mut told: Vec<Line> = Vec::new();
+    // A line that goes on in the next piece of the same channel.
+    let mut is_begun = false;
     for event in &recording.events {
         let (class, label, text) = match &event.kind {
             Kind::Input(text) => ("in", "stdin", text.clone()),
@@ -100,14 +105,21 @@ fn printed(recording: &Recording) -> (Vec<Line>, bool) {
             ),
             Kind::Resize(..) => continue,
         };
-        for text in text.lines() {
-            if lines_of.len() == LINES {
-                return (lines_of, true);
+        for text in text.split_inclusive('\n') {
+            let (text, ends) = match text.strip_suffix('\n') {
+                Some(text) => (text.strip_suffix('\r').unwrap_or(text), true),
+                None => (text, false),
+            };
+            let is_full = told.len() == LINES;
+            match told.last_mut().filter(|last| is_begun && last.class == class) {
+                Some(last) => last.text.push_str(text),
+                None if is_full => return (told, true),
+                None => told.push(Line { at: Some(event.at), class, label, text: text.to_owned() }),
             }
-            lines_of.push(Line { at: Some(event.at), class, label, text: text.to_owned() });
+            is_begun = !ends && class != "gap";
         }
     }
-    (lines_of, false)
+    (told, false)
 }
 
 /// What stood on the screen, line by line, as it went up and out of it.
@@ -124,6 +136,7 @@ fn screen(recording: &Recording) -> (Vec<Line>, bool) {
                 texts.extend(terminal.feed_with(text.as_str(), &mut transcript));
             }
             Kind::Resize(columns, rows) => {
+                left = left.saturating_sub(RESIZE);
                 texts.extend(terminal.resize_with(
                     usize::from(*columns),
                     usize::from(*rows),
@@ -164,6 +177,65 @@ fn typed(recording: &Recording) -> Markup {
     html! {
         @if !keys.is_empty() {
             details.place { summary { "Keys as they were typed" } pre.text { @for line in lines(keys.get(..64 << 10).unwrap_or(&keys)) { bdi { (line) } "\n" } } }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::present::terminal::Event;
+    use chaperone_record::Timestamp;
+
+    fn recording(tty: bool, kinds: Vec<Kind>) -> Recording {
+        let events = kinds.into_iter().zip(0..).map(|(kind, at)| Event { at, kind }).collect();
+        let began = Timestamp::from_micros(0);
+        Recording { command: Vec::new(), tty, began, took: None, events, exit_code: None }
+    }
+
+    fn told(lines: &[Line]) -> Vec<(&str, &str)> {
+        lines.iter().map(|line| (line.class, line.text.as_str())).collect()
+    }
+
+    #[test]
+    fn lines_are_whole_and_errors_apart() {
+        let out = |text: &str| Kind::Output(text.to_owned());
+        let kinds = vec![
+            out("a"),
+            out("b\nc"),
+            Kind::Error("no\r\n".to_owned()),
+            out("d"),
+            Kind::Missing(3),
+            out("e\n\nf"),
+        ];
+        let (lines, more) = printed(&recording(false, kinds));
+        let expected = [
+            ("out", "ab"),
+            ("out", "c"),
+            ("err", "no"),
+            ("out", "d"),
+            ("gap", "3 bytes are not in the records"),
+            ("out", "e"),
+            ("out", ""),
+            ("out", "f"),
+        ];
+        assert_eq!((told(&lines).as_slice(), more), (expected.as_slice(), false));
+        assert!(printed(&recording(false, vec![out(&"x\n".repeat(LINES + 1))])).1);
+    }
+
+    #[test]
+    fn a_terminal_is_read_as_it_stood_and_what_is_hostile_ends() {
+        let out = |text: &str| Kind::Output(text.to_owned());
+        let kinds = vec![Kind::Resize(20, 2), out("$ lx\u{8}s\r\n\u{1b}[31mred\u{1b}[m\r\nthree\r\nfour")];
+        let (lines, more) = screen(&recording(true, kinds));
+        assert_eq!(told(&lines), [("out", "$ ls"), ("out", "red"), ("out", "three"), ("out", "four")]);
+        assert!(!more);
+        for hostile in
+            ["\u{1b}[99999999999L\u{1b}[99999b\u{1b}[999;999Hx", "\u{1b}]0;", "\u{9b}?1049h\u{1b}c"]
+        {
+            let resizes = (1..1000).map(|n| Kind::Resize(1 + n % 500, 1 + n % 90));
+            let kinds = [out(hostile)].into_iter().chain(resizes).collect();
+            assert!(screen(&recording(true, kinds)).1, "{hostile:?}");
         }
     }
 }
