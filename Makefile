@@ -32,7 +32,7 @@ CYCLONEDX := $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx
 
 say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 
-.PHONY: bench-terminal bench-collector image compose-smoke test-docs bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-terminal test-manifests test-faults test-ui wasm wasm-panic programs rust-targets kube-local
+.PHONY: player bench-terminal bench-collector image compose-smoke test-docs bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-terminal test-manifests test-faults test-ui wasm wasm-panic programs rust-targets kube-local
 
 help: ## Print this
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -98,8 +98,12 @@ image: $(CYCLONEDX) ## The filter as an OCI image, with SBOM and checksums, in t
 compose-smoke: $(VENV) ## `docker compose up` for real, and a session through it
 	@scripts/compose-smoke
 # In a browser of the machine's own: Debian's package `chromium`, or CHROMIUM=/path.
-test-ui: programs $(VENV) ## The web UI in a real browser: questions, keys, phone, hostile records, accessibility
+player: ## asciinema's player, to be embedded by the next build: terminals are played in the browser
+	@cd collector/player && npm ci --no-audit --no-fund --silent
+
+test-ui: player rust-targets $(VENV) ## The web UI in a real browser: questions, keys, phone, hostile records, accessibility
 	$(call say,Web UI)
+	cargo build -p chaperone
 	cd test-harness/ui && PATH="$$PATH:$(CURDIR)/.venv/bin" && npm ci --no-audit --no-fund --silent && npm test
 
 bench-terminal: wasm programs $(VENV) ## What recording costs a keystroke, a long output, and many open streams

@@ -44,6 +44,16 @@ export class Collector {
     return done.stdout;
   }
 
+  /** The public half of the auditor's key, whose private half is now in `auditor/unsealing-key.pem`. */
+  sealingKey() {
+    return this.run(["keygen", "--sealing", "--out", "auditor"]).match(/public key\s+(\S+)/)[1];
+  }
+
+  /** The path of a file of the collector's. */
+  file(name) {
+    return join(this.folder, name);
+  }
+
   /** A new token's text. */
   token(role, name) {
     return this.run(["token", "create", "--role", role, "--name", name]).trim();

@@ -1,8 +1,14 @@
 // Sessions worth looking at, as filters record them.
 
+import { sealTo } from "./sealing.mjs";
+
 const REPLACEMENT = "[masked by chaperone]";
 const MASKED = Buffer.from(REPLACEMENT).toString("base64");
 export const SESSION = "5f0c2a7e-checkout-incident";
+export const ORIGINALS = {
+  values: [{ path: "$.data.password", value: Buffer.from("correct horse battery staple").toString("base64") }, { path: "$.data.username", value: Buffer.from("checkout").toString("base64") }],
+  omitted: 0,
+};
 export const PROMPTS = {
   look: "why-is-checkout-failing",
   fix: "raise-the-memory-limit-of-web",
@@ -36,6 +42,7 @@ export class Teller {
   tell(verb, kind, namespace, name, more = {}) {
     const ref = refs[kind] ?? kind;
     const exchange = `${this.prefix}-${String(this.made++).padStart(6, "0")}`;
+    const sealed = more.originals && sealTo(this.sealingKey, exchange, more.originals);
     const group = ref.apiGroup ? `/apis/${ref.apiGroup}/v1` : "/api/v1";
     const place = ref.resource === "namespaces" ? "" : namespace ? `/namespaces/${namespace}` : "";
     const sub = more.subresource ? `/${more.subresource}` : "";
@@ -58,6 +65,7 @@ export class Teller {
       },
       sourceIPs: ["192.0.2.17"], userAgent: "kubectl/v1.37.1 (linux/amd64)",
       decision: refused ? { allowed: false, ...refused } : { allowed: true, rule: "access.default" },
+      ...(more.streamOptions && { streamOptions: more.streamOptions }),
       ...(more.request && { requestObject: more.request }),
       timing: { received: timing.received },
     };
@@ -65,7 +73,7 @@ export class Teller {
       responseStatus: { code: refused ? 403 : code },
       outcome: refused ? "refused" : "complete",
       ...(more.response && { responseObject: more.response, responseDigest: digest(more.response) }),
-      ...(more.masked && { masked: more.masked }), ...(more.sealed && { sealed: more.sealed }),
+      ...(more.masked && { masked: more.masked }), ...(sealed && { sealed }),
     };
     if (refused) {
       const status = { kind: "Status", apiVersion: "v1", status: "Failure", reason: "Forbidden", message: refused.message, code: 403 };
@@ -74,8 +82,13 @@ export class Teller {
     if (more.unfinished) this.entries.push({ type: "request", ...head });
     else if (write && !refused) this.entries.push({ type: "request", ...head }, { type: "response", exchange, session: this.session, ...responded, timing });
     else this.entries.push({ type: "exchange", ...head, ...responded, timing });
-    for (const [channel, text] of more.streams ?? []) {
-      this.entries.push({ type: "stream", exchange, session: this.session, channel, offset: 4000, position: 0, data: text });
+    const positions = {};
+    for (const [channel, text, offset = 4000] of more.streams ?? []) {
+      const data = Buffer.from(text);
+      const position = positions[channel] ?? 0;
+      positions[channel] = position + data.length;
+      const piece = typeof text === "string" ? { data: text } : { data: data.toString("base64"), encoding: "base64" };
+      this.entries.push({ type: "stream", exchange, session: this.session, channel, offset, position, ...piece });
     }
     this.now += more.pause ?? 1700;
     return exchange;
@@ -131,8 +144,9 @@ const web = (memory, replicas, version) => ({
 });
 
 /** The session that the questions are about. */
-export function incident(start) {
+export function incident(start, sealingKey) {
   const t = new Teller(SESSION, start);
+  t.sealingKey = sealingKey;
   t.discovery();
   t.prompt = PROMPTS.look;
   t.tell("list", "pods", "shop", "", {
@@ -146,12 +160,12 @@ export function incident(start) {
   t.tell("get", "secrets", "shop", "db", {
     response: secret("db", ["password", "username"]),
     masked: [{ path: "$.data.password", count: 1 }, { path: "$.data.username", count: 1 }],
-    sealed: Buffer.alloc(96, 7).toString("base64"),
+    originals: sealingKey && ORIGINALS,
   });
   t.tell("get", "configmaps", "shop", "checkout-settings", { code: 404, response: { kind: "Status", apiVersion: "v1", status: "Failure", message: 'configmaps "checkout-settings" not found', reason: "NotFound", code: 404 } });
   t.tell("create", "pods", "shop", "checkout-6d5f-abcde", {
     subresource: "exec", query: "?command=sh&command=-c&command=cat+%2Fsys%2Ffs%2Fcgroup%2Fmemory.max&stdout=true", code: 101, took: 640,
-    streams: [["stdout", "134217728\n"], ["error", '{"metadata":{},"status":"Success"}']],
+    streams: [["stdout", "134217728\n"], ["stderr", "cat: /sys/fs/cgroup/memory.high: Permission denied\n", 4500], ["error", '{"metadata":{},"status":"Success"}', 5000]],
   });
   t.prompt = PROMPTS.fix;
   t.tell("get", "deployments", "shop", "web", { response: web("128Mi", 2, 5011) });
@@ -176,6 +190,29 @@ export function incident(start) {
   });
   t.tell("delete", "namespaces", "", "payments", { took: 92, response: { kind: "Namespace", apiVersion: "v1", metadata: { name: "payments", deletionTimestamp: "2026-11-23T08:14:00Z" }, status: { phase: "Terminating" } } });
   t.tell("get", "namespaces", "", "payments", { code: 404 });
+  return t.take();
+}
+
+/** Somebody at a terminal in a container, with a character that is split between two pieces. */
+export function terminal(start) {
+  const t = new Teller("debug-in-the-pod", start, { prefix: "t", agent: { value: "k8s-mcp-server", source: "claim:azp", verified: true } });
+  const [head, tail] = [Buffer.from("grüße\r\n").subarray(0, 3), Buffer.from("grüße\r\n").subarray(3)];
+  t.tell("create", "pods", "shop", "checkout-6d5f-abcde", {
+    subresource: "exec", query: "?command=sh&stdin=true&stdout=true&tty=true", code: 101, took: 5_200,
+    streamOptions: { container: "checkout", command: ["sh"], stdin: true, stdout: true, tty: true },
+    streams: [
+      ["resize", '{"Width":72,"Height":12}', 3000], ["stdout", "/app # ", 40_000],
+      ["stdin", "ls -1\r", 900_000], ["stdout", "ls -1\r\n\u001b[1;34mconfig\u001b[m\r\nserver\r\n/app # ", 910_000],
+      ["stdin", "echo grüße\r", 2_000_000], ["stdout", "echo grüße\r\n", 2_010_000], ["stdout", head, 2_020_000], ["stdout", tail, 2_030_000], ["stdout", "/app # ", 2_040_000],
+      ["resize", '{"Width":90,"Height":16}', 2_500_000],
+      ["stdin", "cat /run/secrets/none; exit 3\r", 4_000_000], ["stdout", "cat /run/secrets/none; exit 3\r\n\u001b[31mcat: can't open '/run/secrets/none': No such file or directory\u001b[m\r\n", 4_020_000],
+      ["error", '{"metadata":{},"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"3"}]}}', 5_100_000],
+    ],
+  });
+  t.tell("create", "pods", "shop", "<b>x</b>", {
+    subresource: "exec", query: "?command=%3Cscript%3E&tty=true", code: 101, took: 40,
+    streams: [["stdout", "\u001b]0;owned\u0007<img src=x onerror=alert(1)>\u202e\u001b[99999C\u001b[2J<script>document.title='owned'</script>\r\n", 1000]],
+  });
   return t.take();
 }
 
@@ -223,6 +260,7 @@ export function history(now) {
 
 /** All of it: two recorders, one with a gap and a lost batch. */
 export async function fill(collector, now = Date.now()) {
+  const sealingKey = collector.sealingKey();
   const time = (millis) => new Date(millis).toISOString().replace("Z", "000Z");
   const [first, second] = ["0198f3c2-7e1d-7a43-9c55-0a1b2c3d4e5f", "0198f3c2-8a20-7bb1-8f00-5e6f7a8b9c0d"];
   await collector.post(first, [open(time(now - 8 * 86_400_000))]);
@@ -231,5 +269,6 @@ export async function fill(collector, now = Date.now()) {
   await collector.post(second, [], { lose: true });
   await collector.post(second, hostile(now - 1_800_000));
   await collector.post(second, [{ type: "gap", time: time(now - 1_797_000), entries: 12, bytes: 48213, reason: "outboxFull" }]);
-  await collector.post(first, incident(now - 60_000));
+  await collector.post(second, terminal(now - 900_000));
+  await collector.post(first, incident(now - 60_000, sealingKey));
 }

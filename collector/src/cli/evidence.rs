@@ -30,6 +30,9 @@ pub(super) struct ExportArguments {
     /// What to write. A bundle is of one --session, or of a time, or of everything: other options choose exchanges.
     #[arg(long, value_enum, default_value_t = Form::Bundle)]
     format: Form,
+    /// asciicast: the exchange of the exec or attach. It may be left out where its --session has only one.
+    #[arg(long, value_name = "EXCHANGE")]
+    exchange: Option<String>,
     /// The file to write; one that is there is never overwritten. Default: standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -43,7 +46,7 @@ pub(super) async fn checkpoint(arguments: CheckpointArguments) -> Result<(), Fai
 
 pub(super) async fn export(arguments: ExportArguments) -> Result<(), Failure> {
     arguments.filter.check()?;
-    let order = Order { form: arguments.format, filter: arguments.filter };
+    let order = Order { form: arguments.format, filter: arguments.filter, exchange: arguments.exchange };
     order.check()?;
     let from = match arguments.source.client()? {
         Some(client) => From::Server(client),
@@ -88,8 +91,12 @@ enum From {
 
 impl From {
     async fn write(&self, order: &Order, out: impl Write) -> Result<String, Failure> {
-        let session = || order.filter.session.clone().unwrap_or_default();
-        let missing = || Failure::Missing { what: "session", id: session() };
+        let missing = || {
+            let Order { filter, exchange, .. } = order;
+            let what = order.missing().trim_start_matches("no such ");
+            let id = exchange.clone().or_else(|| filter.session.clone()).unwrap_or_default();
+            Failure::Missing { what, id }
+        };
         let mut out = BufWriter::new(out);
         match self {
             Self::Database(reader) => {
@@ -120,5 +127,6 @@ impl From {
 pub(super) fn stream(client: &Client, order: &Order) -> Result<Option<impl io::Read + use<>>, Failure> {
     let mut query = order.filter.parameters();
     query.push(("format", order.form.as_str().to_owned()));
+    query.extend(order.exchange.clone().map(|exchange| ("exchange", exchange)));
     Ok(client.stream(&["v1", "export"], &query, None)?.map(ureq::Body::into_reader))
 }

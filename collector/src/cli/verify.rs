@@ -79,7 +79,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             // The collector's word is not taken: its whole evidence is, and checked here.
             let filter = Filter { session: arguments.session.clone(), ..Filter::default() };
             let id = arguments.session.clone().unwrap_or_default();
-            let body = stream(&client, &Order { form: Form::Bundle, filter })?
+            let body = stream(&client, &Order { form: Form::Bundle, filter, exchange: None })?
                 .ok_or(Failure::Missing { what: "session", id })?;
             let bar = progress::bytes("Verifying", None);
             let input = BufReader::new(bar.wrap_read(body));

@@ -1,6 +1,7 @@
 //! Exchanges in formats that other programs read: what they tell is the merged view, which proves nothing by itself. What
 //! proves it is the bundle of [`crate::evidence::bundle`].
 
+pub(crate) mod asciicast;
 mod bodies;
 pub(crate) mod cloudevents;
 mod har;

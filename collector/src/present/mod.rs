@@ -7,6 +7,7 @@ pub mod reconciliation;
 pub mod sanitize;
 pub mod sentence;
 pub mod table;
+pub(crate) mod terminal;
 pub mod timeline;
 
 use anstyle::{AnsiColor, Style};

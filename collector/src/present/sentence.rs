@@ -194,7 +194,7 @@ fn parameter(head: &Requested, name: &str) -> Option<String> {
     parameters(head).find(|(n, _)| n == name).map(|(_, value)| value)
 }
 
-fn parameters(head: &Requested) -> impl Iterator<Item = (String, String)> {
+pub(crate) fn parameters(head: &Requested) -> impl Iterator<Item = (String, String)> {
     let query = head.request_uri.split_once('?').map_or("", |(_, query)| query);
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

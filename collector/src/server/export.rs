@@ -43,11 +43,17 @@ impl FromRequestParts<Arc<App>> for Order {
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(unreadable)?;
         let (mut order, mut form) = (Self::default(), None);
         for (name, value) in pairs {
+            if name == "exchange" {
+                if order.exchange.replace(value).is_some() {
+                    return Err(refused("`exchange` is given twice".to_owned()));
+                }
+                continue;
+            }
             if name != "format" {
                 order.filter.set(&name, &value).map_err(|error| refused(error.to_string()))?;
                 continue;
             }
-            let wrong = |_| refused("`format` is not bundle, har, ocsf or cloudevents".to_owned());
+            let wrong = |_| refused("`format` is not bundle, har, ocsf, cloudevents or asciicast".to_owned());
             if form.replace(Form::from_str(&value, false).map_err(wrong)?).is_some() {
                 return Err(refused("`format` is given twice".to_owned()));
             }
@@ -67,11 +73,13 @@ impl FromRequestParts<Arc<App>> for Order {
     tag = "records",
     params(
         Filter,
-        ("format" = inline(Option<Form>), Query, description = "What to write; a bundle where none is given")
+        ("format" = inline(Option<Form>), Query, description = "What to write; a bundle where none is given"),
+        ("exchange" = Option<String>, Query, description = "asciicast: which exec or attach; it may be left out where its session has only one")
     ),
     responses(
         (status = 200, description = "The export", content(
             (String = "application/x-ndjson"),
+            (String = "application/x-asciicast"),
             (serde_json::Value = "application/json")
         )),
         Refused,
@@ -87,7 +95,7 @@ pub(super) async fn export(
     let place = app.exports.take(&auditor.caller)?;
     let reader = Reader::snapshot(&app.database).await.map_err(failed)?.with_bodies(app.reader.bodies());
     if !order.is_there(&reader).await.map_err(failed)? {
-        return Err(Problem::new(StatusCode::NOT_FOUND, "notFound", "no such session"));
+        return Err(Problem::new(StatusCode::NOT_FOUND, "notFound", order.missing()));
     }
     let headers = [
         (header::CONTENT_TYPE, order.form.media_type().to_owned()),

@@ -6,6 +6,7 @@ mod client_address;
 mod cookie;
 mod export;
 mod headers;
+pub(crate) use headers::RunsWasm;
 mod health;
 mod ingest;
 mod listener;

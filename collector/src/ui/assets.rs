@@ -32,8 +32,44 @@ pub(super) static STYLE: Asset = asset!("style.css", "text/css; charset=utf-8");
 pub(super) static THEME: Asset = asset!("theme.js", "text/javascript; charset=utf-8");
 /// Everything else that scripts add.
 pub(super) static SCRIPT: Asset = asset!("page.js", "text/javascript; charset=utf-8");
+/// Opens sealed originals, on the pages that have some.
+pub(super) static UNSEAL: Asset = asset!("unseal.js", "text/javascript; charset=utf-8");
+/// Lets asciinema's player play.
+pub(super) static PLAY: Asset = asset!("play.js", "text/javascript; charset=utf-8");
 /// The icon.
 pub(super) static ICON: Asset = asset!("icon.svg", "image/svg+xml");
+
+/// asciinema's player and its style, where `make player` fetched them before the build.
+pub(super) fn player() -> Option<(&'static Asset, &'static Asset)> {
+    #[cfg(player)]
+    return Some((&fetched::SCRIPT, &fetched::STYLE));
+    #[cfg(not(player))]
+    None
+}
+
+#[cfg(player)]
+mod fetched {
+    use super::{Asset, LazyLock, url};
+
+    macro_rules! fetched {
+        ($name:literal, $media_type:literal) => {{
+            const TEXT: &str = include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/player/node_modules/asciinema-player/dist/bundle/",
+                $name
+            ));
+            Asset {
+                name: $name,
+                media_type: $media_type,
+                text: TEXT,
+                url: LazyLock::new(|| url($name, TEXT)),
+            }
+        }};
+    }
+
+    pub(super) static SCRIPT: Asset = fetched!("asciinema-player.min.js", "text/javascript; charset=utf-8");
+    pub(super) static STYLE: Asset = fetched!("asciinema-player.css", "text/css; charset=utf-8");
+}
 
 fn url(name: &str, text: &str) -> String {
     let digest = sha256_hex(text.as_bytes());
@@ -49,8 +85,10 @@ impl Asset {
 
 /// `GET /assets/{digest}-{name}`
 pub(super) async fn get(Path(name): Path<String>) -> Result<impl IntoResponse, Failed> {
-    let asset = [&STYLE, &THEME, &SCRIPT, &ICON]
+    let player = player().map(|(script, style)| [script, style]);
+    let asset = [&STYLE, &THEME, &SCRIPT, &UNSEAL, &PLAY, &ICON]
         .into_iter()
+        .chain(player.into_iter().flatten())
         .find(|asset| asset.url.strip_prefix("/assets/") == Some(&name))
         .ok_or_else(|| Failed::missing("file"))?;
     debug_assert!(asset.url.ends_with(asset.name));

@@ -1,20 +1,24 @@
 //! `/exchanges/{id}`: one request and its response, as they were on the wire.
 
+use super::assets::UNSEAL;
 use super::diff::{self, Change};
 use super::json;
-use super::layout::{Failed, Page, command, page};
+use super::layout::{Failed, command, page};
 use super::link;
 use super::session::quoted;
 use super::step::{Around, facts, remarks, timing};
+use super::transcript;
 use super::words::{action, chip, code, moment, number, status, text, told, tone, took};
 use crate::present::body::encoded;
 use crate::present::sanitize::{escape, lines};
-use crate::server::App;
+use crate::present::terminal::Recording;
 use crate::server::viewer::Viewer;
+use crate::server::{App, RunsWasm};
 use crate::store::Reader;
 use crate::store::StoreError;
 use crate::store::model::{ExchangeDetail, ExchangeSummary};
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chaperone_record::{BodyDigest, Channel, Entry, Masked};
 use maud::{Markup, html};
@@ -74,12 +78,20 @@ pub(super) async fn show(
     viewer: Viewer,
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-) -> Result<Page, Failed> {
+) -> Result<Response, Failed> {
     let detail = app.reader.exchange(&id).await?.ok_or(Failed::missing("step"))?;
     let summary = detail.summary.clone();
     let places: Vec<_> =
         detail.entries.iter().map(|e| (e.recorder.clone(), e.batch, e.kid.clone())).collect();
-    let bodies = Bodies::of(detail);
+    let sealed: Vec<String> =
+        detail.entries.iter().filter_map(|e| e.entry["sealed"].as_str().map(str::to_owned)).collect();
+    let recording = Recording::of(&detail);
+    let scripts = recording.as_ref().and_then(transcript::scripts);
+    let mut bodies = Bodies::of(detail);
+    if recording.is_some() {
+        // They are told as a transcript.
+        bodies.streams.retain(|channel, _| *channel == Channel::Error);
+    }
     let change = change(&app.reader, &summary, &bodies).await?;
     let (class, word) = tone(&summary);
     let content = html! {
@@ -101,14 +113,9 @@ pub(super) async fn show(
         (facts(&summary, Around::default()))
         (timing(&summary.timing))
         @if let Some(change) = change { (change) }
-        (wire(&summary, &bodies))
-        @if summary.sealed {
-            section.proof {
-                h2 { "Masked originals" }
-                p { "They are kept, sealed to the auditor's key. It never comes to this server: whoever holds it opens them with" }
-                (command(&format!("chaperone unseal --key auditor-key.pem {}", quoted(&summary.exchange))))
-            }
-        }
+        @if let Some(recording) = &recording { (transcript::section(recording, &summary.exchange)) }
+        (wire(&summary, &bodies, recording.is_some()))
+        @if !sealed.is_empty() { (originals(&summary.exchange, &sealed)) }
         details.place {
             summary { "Where it is recorded" }
             dl.facts {
@@ -120,11 +127,46 @@ pub(super) async fn show(
             }
         }
     };
-    Ok(page(&viewer, "/sessions", &told(&summary), content))
+    let plays = scripts.is_some();
+    let content = html! { (content) @if let Some(scripts) = scripts { (scripts) } };
+    let mut response = page(&viewer, "/sessions", &told(&summary), content).into_response();
+    if plays {
+        response.extensions_mut().insert(RunsWasm);
+    }
+    Ok(response)
 }
 
-/// Request and response, side by side; scripts put it into a step where it is opened.
-fn wire(summary: &ExchangeSummary, bodies: &Bodies) -> Markup {
+/// What was masked, to be opened with the auditor's key by a script in the page. Nothing here is a form's: it cannot be
+/// sent by mistake.
+fn originals(exchange: &str, sealed: &[String]) -> Markup {
+    html! {
+        section.proof #originals data-unseal=(exchange) {
+            h2 { "Masked originals" }
+            p { "They are kept, sealed to the auditor's public key: this server cannot read them." }
+            @for sealed in sealed { template data-sealed=(sealed) {} }
+            div.key-form data-key-form hidden {
+                label {
+                    span { "The auditor's private key, " span.dim { "which is used in this page and never leaves it" } }
+                    textarea rows="3" spellcheck="false" autocomplete="off" autocapitalize="off" placeholder="-----BEGIN PRIVATE KEY-----" {}
+                }
+                div.line {
+                    button type="button" data-open { "Open" }
+                    label { "or from a file " input type="file" accept=".pem,.key,.txt"; }
+                    button.quiet type="button" data-forget { "Hide again" }
+                }
+            }
+            p role="status" {}
+            div data-originals {}
+            details { summary { "Without a browser" }
+                (command(&format!("chaperone unseal --key unsealing-key.pem {}", quoted(exchange))))
+            }
+            script type="module" src=(UNSEAL.url()) {}
+        }
+    }
+}
+
+/// Request and response, side by side, but for what is told above as a transcript; scripts put it into a step where it is opened.
+fn wire(summary: &ExchangeSummary, bodies: &Bodies, is_told: bool) -> Markup {
     let stream = |channels: &[Channel]| {
         html! { @for channel in channels { @if let Some(pieces) = bodies.streams.get(channel) { (streamed(*channel, pieces)) } } }
     };
@@ -138,6 +180,7 @@ fn wire(summary: &ExchangeSummary, bodies: &Bodies) -> Markup {
             div {
                 h2 { "Request" }
                 @if let Some(body) = &bodies.request { (body_of(body, summary.request_digest.as_ref(), &[])) }
+                @else if is_told { p.dim { "What was typed stands above." } }
                 @else if !has(&up) { p.dim { @match &summary.request_digest {
                     Some(digest) if digest.bytes > 0 => { (number(i64::try_from(digest.bytes).unwrap_or(0))) " bytes; their content is not recorded at this level." }
                     _ => "No body.",

@@ -118,5 +118,15 @@ pub(super) fn form(path: &str, query: &Query, placeholder: &str, writes: bool) -
             }
             @if query.pairs().any(|(name, _)| name != "after") { a.clear href=(path) { "Clear all" } }
         }
+        // A script fills it from what this browser keeps.
+        div.saved data-saved=(path) hidden {
+            ul aria-label="Saved filters" {}
+            details {
+                summary { "Save this filter" }
+                input aria-label="Name of the filter" placeholder="Its name" maxlength="60" autocomplete="off";
+                button type="button" data-save { "Save" }
+                span.dim role="status" {}
+            }
+        }
     }
 }

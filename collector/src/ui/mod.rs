@@ -1,7 +1,8 @@
 //! The records in a browser: pages made on the server, that work without a script and are shared by their URL.
 //!
 //! Each page is a file here: [`overview`], [`sessions`], [`session`], [`exchange`], [`object`], [`who`], [`search`],
-//! [`verification`] and [`access`]. They are put together from [`layout`], [`step`], [`json`], [`plot`] and [`words`].
+//! [`verification`] and [`access`]. They are put together from [`layout`], [`step`], [`transcript`], [`json`],
+//! [`plot`] and [`words`].
 //! Whatever a record says passes through [`words::text`] or `sanitize`: it is somebody else's text.
 
 mod access;
@@ -20,6 +21,7 @@ mod session;
 mod sessions;
 mod step;
 mod table;
+mod transcript;
 mod verification;
 mod who;
 mod words;

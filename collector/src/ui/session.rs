@@ -58,17 +58,21 @@ pub(super) async fn show(
             @if prompts.len() > 1 || prompt.is_some() { (index(&session, &prompts, &path, prompt.as_deref())) }
             div {
                 p.dim.position {
-                    @let last = before + i64::try_from(found.exchanges.len()).unwrap_or(0);
-                    @if found.exchanges.is_empty() { "" }
-                    @else { "Steps " (number(before + 1)) " to " (number(last)) (total(&session, show, prompt.is_some())) }
-                    @if after.is_some() { " · " a href=(without_after(&query, &path)) { "From the beginning" } }
-                    @if is_live(&session) { " " span data-tail=(session.session) {} }
+                    span data-part="position" {
+                        @let last = before + i64::try_from(found.exchanges.len()).unwrap_or(0);
+                        @if found.exchanges.is_empty() { "" }
+                        @else { "Steps " (number(before + 1)) " to " (number(last)) (total(&session, show, prompt.is_some())) }
+                        @if after.is_some() { " · " a href=(without_after(&query, &path)) { "From the beginning" } }
+                    }
+                    @if is_live(&session) { " " span.tail data-tail=(session.session) role="status" {} }
                 }
-                @if found.exchanges.is_empty() {
-                    (empty("No step fits.", "Choose another view above."))
+                div data-part="steps" {
+                    @if found.exchanges.is_empty() {
+                        (empty("No step fits.", "Choose another view above."))
+                    }
+                    (timeline(&session, &found.exchanges, &detail.gaps, after.is_none(), found.next.is_none()))
+                    (more(found.next.map(|next| query.with(&path, "after", &next))))
                 }
-                (timeline(&session, &found.exchanges, &detail.gaps, after.is_none(), found.next.is_none()))
-                (more(found.next.map(|next| query.with(&path, "after", &next))))
             }
         }
         section.proof {
@@ -126,7 +130,7 @@ fn header(session: &SessionSummary, path: &str, show: Show) -> Markup {
             }
             @if is_live(session) { " " (live()) }
         }
-        dl.facts.head {
+        dl.facts.head data-part="facts" {
             @for user in session.users.iter().filter(|user| !user.username.is_empty()) {
                 dt { "User" }
                 dd { (text(&user.username)) " at " (text(&user.issuer))
@@ -142,7 +146,7 @@ fn header(session: &SessionSummary, path: &str, show: Show) -> Markup {
             dt { "Session" }
             dd { (text(&session.session)) @if session.derived { span.dim { " (made up here: the agent named none)" } } }
         }
-        nav.choice.counts aria-label="Which steps" {
+        nav.choice.counts data-part="counts" aria-label="Which steps" {
             @for (other, label, total, class) in choices {
                 a href=(link::to(path, &[("show", if other == Show::All { "" } else { other.as_str() })]))
                     aria-current=[(other == show).then_some("true")] { (count(total, class)) " " (label) }
@@ -155,7 +159,7 @@ fn header(session: &SessionSummary, path: &str, show: Show) -> Markup {
 /// The prompts, in order, each with what came of it.
 fn index(session: &SessionSummary, prompts: &[Tally], path: &str, chosen: Option<&str>) -> Markup {
     html! {
-        aside {
+        aside data-part="prompts" {
             details.prompts open {
                 summary { (counted(i64::try_from(prompts.len()).unwrap_or(0), "prompt")) }
                 ol {

@@ -25,7 +25,8 @@ pub(super) async fn show(viewer: Viewer, State(app): State<Arc<App>>, query: Que
         h1 { "Sessions" }
         p.lead { "A session is one agent at work: every request it made, in order." }
         (filters::form("/sessions", &query, "Words in a request or response, like an object's name", false))
-        div #results aria-live="polite" {
+        @if query.find("after").is_none() { p.tail data-tail="" role="status" {} }
+        div #results data-part="sessions" aria-live="polite" {
             @if found.sessions.is_empty() {
                 @if query.pairs().next().is_some() {
                     (empty("No session fits.", "Take a filter away, or shorten a word."))

@@ -1,5 +1,5 @@
 // What a script adds to pages that work without one: local times, keys, copying, search as you type, steps that open
-// in place, and word of new steps.
+// in place, new steps as they happen, and filters under a name.
 
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
@@ -13,9 +13,26 @@ function localTimes(root) {
   }
 }
 
+// The lines of a transcript that have some words.
+function findLines(find) {
+  const [input, told] = [find.querySelector("input"), find.querySelector("[role=status]")];
+  const lines = all(".transcript > div", find.parentElement);
+  find.hidden = lines.length < 2;
+  input.addEventListener("input", () => {
+    const words = input.value.toLowerCase();
+    let shown = 0;
+    for (const line of lines) {
+      line.hidden = !line.textContent.toLowerCase().includes(words);
+      shown += !line.hidden;
+    }
+    told.textContent = words ? `${shown} of ${lines.length} lines` : "";
+  });
+}
+
 function enliven(root) {
   localTimes(root);
   for (const button of all("[data-copy]", root)) button.hidden = false;
+  for (const find of all("[data-lines]", root)) findLines(find);
 }
 enliven(document);
 
@@ -59,7 +76,7 @@ document.addEventListener("toggle", async (event) => {
   more.dataset.filled = "yes";
   try {
     const page = await fetched(more.dataset.fill);
-    for (const part of all("section.change, section.wire", page)) {
+    for (const part of all("section.change, section.terminal, section.wire", page)) {
       part.removeAttribute("id");
       const own = document.importNode(part, true);
       enliven(own);
@@ -134,19 +151,112 @@ document.addEventListener("keydown", (event) => {
   act();
 });
 
-// Word of new steps in a session that is going on.
+// What is going on: the parts of a page that change are taken anew when an exchange becomes known.
+async function renew() {
+  const page = await fetched(location.href);
+  const row = current()?.dataset.href;
+  const rows = all("[data-row]").length;
+  const opened = new Map(all("details[open][data-href]").map((step) => [step.dataset.href, step]));
+  const folds = (part) => all("details:not([data-href])", part).filter((fold) => !fold.closest(".more"));
+  for (const part of all("[data-part]")) {
+    const found = page.querySelector(`[data-part="${part.dataset.part}"]`);
+    if (!found) continue;
+    const own = document.importNode(found, true);
+    enliven(own);
+    const before = folds(part);
+    folds(own).forEach((fold, at) => { if (before[at]) fold.open = before[at].open; });
+    for (const step of all("details[data-href]", own)) {
+      const kept = opened.get(step.dataset.href);
+      if (!kept) continue;
+      kept.className = step.className;
+      kept.querySelector("summary").replaceChildren(...step.querySelector("summary").childNodes);
+      step.replaceWith(kept);
+    }
+    part.replaceWith(own);
+  }
+  const again = row && all("[data-row]").find((other) => other.dataset.href === row);
+  if (again && !again.contains(document.activeElement)) handle(again).focus({ preventScroll: true });
+  return all("[data-row]").length - rows;
+}
+
 const tail = document.querySelector("[data-tail]");
 if (tail) {
-  let count = 0;
-  const source = new EventSource(`/v1/tail?${new URLSearchParams({ session: tail.dataset.tail })}`);
-  const seen = () => {
-    count += 1;
-    const link = document.createElement("a");
-    link.href = location.href;
-    link.textContent = `${count} new: load again`;
-    tail.replaceChildren("· ", link);
+  const one = tail.dataset.tail;
+  const [pause, noun] = one ? [300, "step"] : [3000, "session"];
+  const url = one ? `/v1/tail?${new URLSearchParams({ session: one })}` : "/v1/tail";
+  let source, waiting;
+  const stop = () => {
+    clearTimeout(waiting);
+    source?.close();
   };
-  source.addEventListener("message", seen);
-  source.addEventListener("exchange", seen);
-  source.addEventListener("error", () => { if (source.readyState === EventSource.CLOSED) source.close(); });
+  const again = (after) => {
+    stop();
+    waiting = setTimeout(() => follow(true), after);
+  };
+  const follow = (anew) => {
+    stop();
+    if (document.hidden) return;
+    source = new EventSource(url);
+    source.addEventListener("open", async () => {
+      if (!anew) return;
+      try {
+        const more = await renew();
+        if (more > 0) tail.textContent = `${more} new ${noun}${more === 1 ? "" : "s"}`;
+      } catch { /* The next event tries again. */ }
+    });
+    // What somebody has marked is not taken from under them.
+    source.addEventListener("exchange", () => again(getSelection()?.isCollapsed === false ? 5000 : pause));
+    source.addEventListener("error", () => { if (source.readyState === EventSource.CLOSED) again(30_000); });
+  };
+  document.addEventListener("visibilitychange", () => (document.hidden ? stop() : follow(true)));
+  follow(Boolean(one));
+}
+
+// Filters that a reader keeps under a name, in this browser.
+for (const saved of all("[data-saved]")) {
+  const path = saved.dataset.saved;
+  const key = `filters ${path} ${document.querySelector(".self > span")?.textContent}`;
+  const [list, name, said] = ["ul", "input", "[role=status]"].map((selector) => saved.querySelector(selector));
+  const kept = () => {
+    try {
+      const filters = JSON.parse(localStorage.getItem(key));
+      return Array.isArray(filters) ? filters.filter((one) => typeof one?.name === "string" && typeof one.query === "string") : [];
+    } catch {
+      return [];
+    }
+  };
+  const keep = (filters) => {
+    try {
+      localStorage.setItem(key, JSON.stringify(filters));
+    } catch {
+      said.textContent = "This browser keeps nothing.";
+    }
+    draw();
+  };
+  const draw = () => {
+    list.replaceChildren(...kept().map((filter) => {
+      const [item, link, remove] = ["li", "a", "button"].map((element) => document.createElement(element));
+      link.href = `${path}?${new URLSearchParams(filter.query)}`;
+      link.textContent = filter.name;
+      remove.type = "button";
+      remove.textContent = "×";
+      remove.setAttribute("aria-label", `Delete the filter ${filter.name}`);
+      remove.addEventListener("click", () => keep(kept().filter((other) => other.name !== filter.name)));
+      item.append(link, remove);
+      return item;
+    }));
+  };
+  const save = () => {
+    const query = new URLSearchParams(location.search);
+    query.delete("after");
+    const called = name.value.trim();
+    said.textContent = !called ? "Give it a name." : !query.size ? "Choose a filter above first." : "";
+    if (said.textContent) return;
+    name.value = "";
+    keep([...kept().filter((other) => other.name !== called), { name: called, query: String(query) }]);
+  };
+  saved.querySelector("[data-save]").addEventListener("click", save);
+  name.addEventListener("keydown", (event) => { if (event.key === "Enter") save(); });
+  saved.hidden = false;
+  draw();
 }
