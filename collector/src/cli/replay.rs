@@ -1,5 +1,11 @@
 //! `replay`: a session step by step, at once, with its own timing, or as it happens.
 
+mod answer;
+mod asked;
+mod discovery;
+mod following;
+mod serve;
+
 use super::follow::Follower;
 use super::source::{Source, SourceArguments};
 use super::{Failure, Format, output};
@@ -10,6 +16,7 @@ use chaperone_record::Timestamp;
 use clap::Args;
 use serde::Serialize;
 use std::collections::HashMap;
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// Exchanges read at a time.
@@ -36,6 +43,8 @@ pub(super) struct Arguments {
     /// Go on as further exchanges arrive, until Ctrl-C.
     #[arg(long, short)]
     follow: bool,
+    #[command(flatten)]
+    serve: serve::ServeArguments,
     /// How to print.
     #[arg(long, short, value_enum, default_value = "text")]
     output: Format,
@@ -74,22 +83,29 @@ impl Pace {
     }
 }
 
-pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let source = arguments.source.open().await?;
+    if let Some(address) = arguments.serve.address() {
+        return serve::run(source, &arguments.session, &arguments.serve, address, arguments.output).await;
+    }
+    tell(&source, &arguments).await.map(|()| ExitCode::SUCCESS)
+}
+
+async fn tell(source: &Source, arguments: &Arguments) -> Result<(), Failure> {
     let plays = arguments.follow || arguments.speed != Speed::Max;
     match arguments.output {
         Format::Json | Format::Yaml if plays => {
             Err(Failure::Usage("--speed and --follow play a session for people: leave -o away"))
         }
-        Format::Json | Format::Yaml => value(&source, &arguments).await,
+        Format::Json | Format::Yaml => value(source, arguments).await,
         Format::Text if plays => {
             // Every line has been written whole: whoever has seen enough leaves nothing behind.
             tokio::select! {
-                told = text(&source, &arguments) => told,
+                told = text(source, arguments) => told,
                 _ = tokio::signal::ctrl_c() => Ok(()),
             }
         }
-        Format::Text => text(&source, &arguments).await,
+        Format::Text => text(source, arguments).await,
     }
 }
 
