@@ -7,11 +7,13 @@ use std::process::{Command, Stdio};
 const EXCHANGE: &str = "0199f0a2-7e3b-7c11-8d52-000000000001";
 
 /// Every command and the exit status of each of its examples.
-const COMMANDS: [(&str, &[i32]); 17] = [
+const COMMANDS: [(&str, &[i32]); 18] = [
     ("sessions", &[0, 0]),
     ("search", &[0, 0, 0]),
     ("show", &[0, 0]),
     ("replay", &[0, 0]),
+    // It needs a terminal.
+    ("tui", &[2, 2]),
     ("recorders", &[0]),
     ("verify", &[0, 0, 0]),
     ("checkpoint", &[0]),

@@ -24,5 +24,6 @@ mod s3;
 mod searching;
 mod support;
 mod tailing;
+mod terminal;
 mod tombstones;
 mod upgrade;

@@ -63,7 +63,7 @@ pub(super) async fn run(
         }
     }
     let terminal = std::io::stdout().is_terminal();
-    let mut screen = Screen::default();
+    let (mut screen, mut line_ended) = (Screen::default(), true);
     let shown = pieces.iter().filter(|piece| matches!(piece.channel, Channel::Stdout | Channel::Stderr));
     for piece in shown {
         tokio::time::sleep(pace.wait(Timestamp::from_micros(piece.offset))).await;
@@ -72,15 +72,22 @@ pub(super) async fn run(
             true => out.write_all(&piece.data)?,
             false if terminal => out.write_all(screen.pass(&piece.data).as_bytes())?,
             false => {
-                let text = screen.pass(&piece.data).replace("\r\n", "\n");
-                out.write_all(anstream::adapter::strip_str(&text).to_string().as_bytes())?;
+                let text = plain(&screen.pass(&piece.data));
+                line_ended = text.chars().next_back().map_or(line_ended, |last| last == '\n');
+                out.write_all(text.as_bytes())?;
             }
         }
         out.flush()?;
     }
     stop()?;
-    output::lines(ended(&detail))?;
+    output::lines((!line_ended).then(String::new).into_iter().chain(ended(&detail)))?;
     Ok(())
+}
+
+/// What is left of a terminal's output in a file.
+fn plain(text: &str) -> String {
+    let text = anstream::adapter::strip_str(text).to_string();
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
 /// Leaves the terminal as it was, wherever the recording stopped.

