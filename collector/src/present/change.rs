@@ -28,8 +28,8 @@ impl Object {
     pub fn of(detail: &ExchangeDetail) -> Option<Self> {
         let reference = detail.summary.requested.as_ref()?.object_ref.as_ref()?;
         let code = detail.summary.response_status.as_ref()?.code;
-        let responses = detail.entries.iter().filter_map(|entry| entry.entry.get("responseObject"));
-        let object = responses.last().filter(|object| encoded(object).is_none())?;
+        let mut responses = detail.entries.iter().rev().filter_map(|entry| entry.entry.get("responseObject"));
+        let object = responses.next().filter(|object| encoded(object).is_none())?;
         let kind = object.get("kind")?.as_str()?;
         let one = !matches!(kind, "Status" | "Table") && object.get("items").is_none();
         if !one || !(200..300).contains(&code) || !reference.subresource.is_empty() {

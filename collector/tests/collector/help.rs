@@ -46,7 +46,7 @@ fn every_example_of_the_help_works() {
             .lines()
             .filter_map(|line| line.trim().strip_prefix("chaperone "))
             // These go on until Ctrl-C.
-            .filter(|example| !["--follow", "--serve"].iter().any(|endless| example.contains(endless)))
+            .filter(|example| !["--follow", "--serve "].iter().any(|endless| example.contains(endless)))
             .collect();
         assert_eq!(examples.len(), statuses.len(), "{command}: {examples:?}");
         for (example, status) in examples.iter().zip(statuses) {

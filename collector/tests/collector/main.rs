@@ -18,6 +18,7 @@ mod postgres;
 mod reading;
 mod reconciling;
 mod remote;
+mod replaying;
 mod replicas;
 mod retention;
 mod s3;

@@ -43,8 +43,8 @@ impl Answer {
 
 /// The request's body, as far as it is JSON that was recorded.
 pub(super) fn request_json(detail: &ExchangeDetail) -> Option<Value> {
-    let objects = detail.entries.iter().filter_map(|entry| entry.entry.get("requestObject"));
-    objects.last().filter(|object| encoded(object).is_none()).cloned()
+    let mut objects = detail.entries.iter().rev().filter_map(|entry| entry.entry.get("requestObject"));
+    objects.next().filter(|object| encoded(object).is_none()).cloned()
 }
 
 fn response(detail: &ExchangeDetail) -> (Option<Value>, Vec<u8>) {
