@@ -19,6 +19,7 @@ mod retention;
 mod serve;
 mod source;
 mod token;
+mod tui;
 mod unseal;
 mod verify;
 
@@ -61,8 +62,14 @@ enum Command {
     /// Tell a session step by step.
     #[command(after_help = "Examples:\n  chaperone replay 7d9c --database records.db --bodies | less -R\n  \
         chaperone replay 7d9c --speed 10 --max-idle 1s\n  \
-        chaperone replay 7d9c --follow --server https://collector.example.com --token-file token")]
+        chaperone replay 7d9c --follow --server https://collector.example.com --token-file token\n  \
+        chaperone replay 7d9c --serve 127.0.0.1:8001 --write-kubeconfig replay.yaml")]
     Replay(replay::Arguments),
+    /// Browse sessions and their steps on the whole screen.
+    #[command(
+        after_help = "Examples:\n  chaperone tui\n  chaperone tui 7d9c --server https://collector.example.com --token-file token"
+    )]
+    Tui(tui::Arguments),
     /// List recorders: one for each worker of a proxy, with how it stands.
     #[command(after_help = "Example:\n  chaperone recorders -o yaml")]
     Recorders(read::RecordersArguments),
@@ -210,7 +217,8 @@ pub fn main() -> ExitCode {
             Command::Sessions(arguments) => read::sessions(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Search(arguments) => read::search(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Show(arguments) => read::show(arguments).await.map(|()| ExitCode::SUCCESS),
-            Command::Replay(arguments) => replay::run(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Replay(arguments) => replay::run(arguments).await,
+            Command::Tui(arguments) => tui::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Recorders(arguments) => read::recorders(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Verify(arguments) => verify::run(arguments).await,
             Command::Checkpoint(arguments) => {

@@ -1,8 +1,18 @@
 //! `replay`: a session step by step, at once, with its own timing, or as it happens.
 
+mod answer;
+mod asked;
+mod discovery;
+mod following;
+mod play;
+mod prompts;
+mod screen;
+mod serve;
+
 use super::follow::Follower;
 use super::source::{Source, SourceArguments};
 use super::{Failure, Format, output};
+use crate::present::change::{self, Object, Place};
 use crate::present::timeline::Timeline;
 use crate::store::filter::{Filter, span};
 use crate::store::model::{ExchangeDetail, ExchangeSummary, SessionSummary, State};
@@ -10,6 +20,7 @@ use chaperone_record::Timestamp;
 use clap::Args;
 use serde::Serialize;
 use std::collections::HashMap;
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// Exchanges read at a time.
@@ -24,6 +35,12 @@ pub(super) struct Arguments {
     /// Print request and response bodies below each step.
     #[arg(long)]
     bodies: bool,
+    /// Print below each write what it changed, as a diff, where the session tells what was there before.
+    #[arg(long)]
+    diff: bool,
+    /// Tell prompts only, each with how much was done for it.
+    #[arg(long, conflicts_with_all = ["bodies", "diff"])]
+    prompts: bool,
     /// Tell every discovery request too.
     #[arg(long)]
     all: bool,
@@ -36,6 +53,10 @@ pub(super) struct Arguments {
     /// Go on as further exchanges arrive, until Ctrl-C.
     #[arg(long, short)]
     follow: bool,
+    #[command(flatten)]
+    play: play::PlayArguments,
+    #[command(flatten)]
+    serve: serve::ServeArguments,
     /// How to print.
     #[arg(long, short, value_enum, default_value = "text")]
     output: Format,
@@ -74,22 +95,41 @@ impl Pace {
     }
 }
 
-pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let source = arguments.source.open().await?;
+    if let Some(address) = arguments.serve.address() {
+        return serve::run(source, &arguments.session, &arguments.serve, address, arguments.output).await;
+    }
+    if let Some(exchange) = &arguments.play.exchange {
+        let pace = Pace::of_exchange(arguments.speed, arguments.max_idle);
+        let played = play::run(&source, &arguments.session, exchange, &arguments.play, pace);
+        return tokio::select! {
+            played = played => played.map(|()| ExitCode::SUCCESS),
+            _ = tokio::signal::ctrl_c() => {
+                play::stop()?;
+                Ok(ExitCode::SUCCESS)
+            }
+        };
+    }
+    tell(&source, &arguments).await.map(|()| ExitCode::SUCCESS)
+}
+
+async fn tell(source: &Source, arguments: &Arguments) -> Result<(), Failure> {
     let plays = arguments.follow || arguments.speed != Speed::Max;
     match arguments.output {
         Format::Json | Format::Yaml if plays => {
             Err(Failure::Usage("--speed and --follow play a session for people: leave -o away"))
         }
-        Format::Json | Format::Yaml => value(&source, &arguments).await,
+        Format::Json | Format::Yaml => value(source, arguments).await,
+        Format::Text if arguments.prompts => prompts::tell(source, &arguments.session).await,
         Format::Text if plays => {
             // Every line has been written whole: whoever has seen enough leaves nothing behind.
             tokio::select! {
-                told = text(&source, &arguments) => told,
+                told = text(source, arguments) => told,
                 _ = tokio::signal::ctrl_c() => Ok(()),
             }
         }
-        Format::Text => text(&source, &arguments).await,
+        Format::Text => text(source, arguments).await,
     }
 }
 
@@ -104,6 +144,7 @@ async fn text(source: &Source, arguments: &Arguments) -> Result<(), Failure> {
     };
     let mut pace = Pace { speed: arguments.speed, max_idle: arguments.max_idle, last: None };
     let mut told = HashMap::<String, State>::new();
+    let mut objects = HashMap::new();
     let first = source.session_detail(&arguments.session, PAGE, None).await?;
     let mut timeline = Timeline::new(first.summary, first.gaps, arguments.all);
     output::lines(timeline.header())?;
@@ -111,7 +152,7 @@ async fn text(source: &Source, arguments: &Arguments) -> Result<(), Failure> {
     loop {
         for exchange in &exchanges {
             tokio::time::sleep(pace.wait(exchange.time)).await;
-            step(source, arguments, &mut timeline, exchange).await?;
+            step(source, arguments, &mut timeline, &mut objects, exchange).await?;
             if arguments.follow {
                 told.insert(exchange.exchange.clone(), exchange.state);
             }
@@ -123,7 +164,7 @@ async fn text(source: &Source, arguments: &Arguments) -> Result<(), Failure> {
     if let Some(mut follower) = follower {
         while let Some(exchange) = follower.next().await? {
             if told.insert(exchange.exchange.clone(), exchange.state) != Some(exchange.state) {
-                step(source, arguments, &mut timeline, &exchange).await?;
+                step(source, arguments, &mut timeline, &mut objects, &exchange).await?;
             }
         }
     }
@@ -135,10 +176,22 @@ async fn step(
     source: &Source,
     arguments: &Arguments,
     timeline: &mut Timeline,
+    objects: &mut HashMap<Place, Object>,
     exchange: &ExchangeSummary,
 ) -> Result<(), Failure> {
-    let detail = if arguments.bodies { source.exchange(&exchange.exchange).await? } else { None };
-    output::lines(timeline.step(exchange, detail.as_ref()))?;
+    let detail = match arguments.bodies || arguments.diff {
+        true => source.exchange(&exchange.exchange).await?,
+        false => None,
+    };
+    output::lines(timeline.step(exchange, detail.as_ref().filter(|_| arguments.bodies)))?;
+    if let Some(detail) = detail.filter(|_| arguments.diff)
+        && let Some(object) = Object::of(&detail)
+    {
+        if let Some(before) = objects.get(&object.place).filter(|_| change::is_change(&detail)) {
+            output::lines(change::told(before, &object).iter().map(|line| format!("      {line}")))?;
+        }
+        objects.insert(object.place.clone(), object);
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! not been through [`sanitize`].
 
 pub mod body;
+pub mod change;
 pub mod evidence;
 pub mod reconciliation;
 pub mod sanitize;

@@ -9,7 +9,7 @@ use unicode_general_category::{GeneralCategory, get_general_category};
 const MAX_LINE: usize = 400;
 
 /// True for a character that is shown as its escape.
-fn is_unsafe(c: char) -> bool {
+pub(crate) fn is_unsafe(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();
     }

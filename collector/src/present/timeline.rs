@@ -95,6 +95,11 @@ impl Timeline {
 
     /// What is left to tell after the last exchange.
     pub fn finish(mut self) -> Vec<String> {
+        self.rest()
+    }
+
+    /// What is left to tell before exchanges that are still to come.
+    pub(crate) fn rest(&mut self) -> Vec<String> {
         let mut out = Vec::new();
         self.flush_discovery(&mut out);
         self.tell_gaps(None, &mut out);
@@ -131,7 +136,8 @@ impl Timeline {
         self.prompt = Some(prompt);
     }
 
-    fn line_of(&self, exchange: &ExchangeSummary) -> String {
+    /// The line of one exchange.
+    pub(crate) fn line_of(&self, exchange: &ExchangeSummary) -> String {
         let text = sentence(exchange);
         let padding = " ".repeat(SENTENCE.saturating_sub(text.chars().count()));
         let text = if exchange.is_refused() { styled(RED, &text) } else { text };
@@ -231,7 +237,7 @@ pub(super) fn user_text(user: &SessionUser) -> String {
 }
 
 /// A value and how far it can be believed: verified by the token's signature, or asserted by the client.
-pub(super) fn attributed(value: &Attributed) -> String {
+pub(crate) fn attributed(value: &Attributed) -> String {
     let (word, style) = if value.verified { ("verified", GREEN) } else { ("asserted", YELLOW) };
     format!("{} ({}, {})", line(&value.value), styled(style, word), line(&value.source))
 }

@@ -7,11 +7,13 @@ use std::process::{Command, Stdio};
 const EXCHANGE: &str = "0199f0a2-7e3b-7c11-8d52-000000000001";
 
 /// Every command and the exit status of each of its examples.
-const COMMANDS: [(&str, &[i32]); 17] = [
+const COMMANDS: [(&str, &[i32]); 18] = [
     ("sessions", &[0, 0]),
     ("search", &[0, 0, 0]),
     ("show", &[0, 0]),
     ("replay", &[0, 0]),
+    // It needs a terminal.
+    ("tui", &[2, 2]),
     ("recorders", &[0]),
     ("verify", &[0, 0, 0]),
     ("checkpoint", &[0]),
@@ -44,7 +46,7 @@ fn every_example_of_the_help_works() {
             .lines()
             .filter_map(|line| line.trim().strip_prefix("chaperone "))
             // These go on until Ctrl-C.
-            .filter(|example| !example.contains("--follow"))
+            .filter(|example| !["--follow", "--serve "].iter().any(|endless| example.contains(endless)))
             .collect();
         assert_eq!(examples.len(), statuses.len(), "{command}: {examples:?}");
         for (example, status) in examples.iter().zip(statuses) {

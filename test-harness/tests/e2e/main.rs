@@ -12,6 +12,7 @@ mod monitoring;
 mod outage;
 mod reconcile;
 mod reload;
+mod replaying;
 mod session;
 mod support;
 mod table;
