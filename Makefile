@@ -32,7 +32,7 @@ CYCLONEDX := $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx
 
 say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 
-.PHONY: bench-collector image compose-smoke test-docs bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-terminal test-manifests test-faults test-ui wasm wasm-panic programs rust-targets kube-local
+.PHONY: bench bench-collector image compose-smoke test-docs bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-terminal test-manifests test-faults test-ui wasm wasm-panic programs rust-targets kube-local
 
 help: ## Print this
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -101,6 +101,11 @@ compose-smoke: $(VENV) ## `docker compose up` for real, and a session through it
 test-ui: programs $(VENV) ## The web UI in a real browser: questions, keys, phone, hostile records, accessibility
 	$(call say,Web UI)
 	cd test-harness/ui && PATH="$$PATH:$(CURDIR)/.venv/bin" && npm ci --no-audit --no-fund --silent && npm test
+
+bench: wasm $(VENV) ## What Chaperone costs against what else there is: docs/benchmarks.md; BENCH_QUICK=1, SETUPS=a,b,f WORK=small-get
+	$(call say,Building the collector and the benchmark)
+	cargo build --profile dist -p chaperone -p chaperone-bench
+	@target/dist/bench
 
 bench-mask: rust-targets $(VENV) ## Throughput of masking, in wasm under V8 and natively
 	@PATH="$$PATH:$(CURDIR)/.venv/bin" node examples/mask_throughput.mjs

@@ -81,8 +81,12 @@ pub struct Envoy {
 impl Envoy {
     /// Starts Envoy and waits until it serves.
     pub async fn start(config: Config<'_>, dir: &WorkDir) -> Result<Self> {
-        let bootstrap = bootstrap(&config, dir)?;
-        let bootstrap = dir.write("envoy.json", serde_json::to_vec_pretty(&bootstrap)?)?;
+        Self::with(&bootstrap(&config, dir)?, &config, dir).await
+    }
+
+    /// The same with a bootstrap made from that of this configuration.
+    pub async fn with(bootstrap: &Value, config: &Config<'_>, dir: &WorkDir) -> Result<Self> {
+        let bootstrap = dir.write("envoy.json", serde_json::to_vec_pretty(bootstrap)?)?;
         let admin_file = dir.path("envoy-admin");
         let _ = fs::remove_file(&admin_file);
         let mut command = Process::command(fetched("envoy")?);
@@ -214,7 +218,7 @@ fn file() -> Result<Value> {
 }
 
 /// The file, with what differs.
-fn bootstrap(config: &Config, dir: &WorkDir) -> Result<Value> {
+pub fn bootstrap(config: &Config, dir: &WorkDir) -> Result<Value> {
     let mut file = file()?;
     *at(&mut file, "/admin/address/socket_address/port_value")? = json!(0);
     *at(&mut file, "/static_resources/listeners/0/address/socket_address")? =
