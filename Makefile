@@ -32,7 +32,7 @@ CYCLONEDX := $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx
 
 say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 
-.PHONY: player bench-terminal bench-collector image compose-smoke test-docs bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-terminal test-manifests test-faults test-ui wasm wasm-panic programs rust-targets kube-local
+.PHONY: bench player bench-terminal bench-collector image compose-smoke test-docs bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-terminal test-manifests test-faults test-ui wasm wasm-panic programs rust-targets kube-local
 
 help: ## Print this
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -108,6 +108,10 @@ test-ui: player rust-targets $(VENV) ## The web UI in a real browser: questions,
 
 bench-terminal: wasm programs $(VENV) ## What recording costs a keystroke, a long output, and many open streams
 	@cargo bench --quiet -p chaperone-test-harness --bench terminal
+bench: wasm $(VENV) ## What Chaperone costs against what else there is: docs/benchmarks.md; BENCH_QUICK=1, SETUPS=a,b,f WORK=small-get
+	$(call say,Building the collector and the benchmark)
+	cargo build --profile dist -p chaperone -p chaperone-bench
+	@target/dist/bench
 
 bench-mask: rust-targets $(VENV) ## Throughput of masking, in wasm under V8 and natively
 	@PATH="$$PATH:$(CURDIR)/.venv/bin" node examples/mask_throughput.mjs
