@@ -59,7 +59,7 @@ pub(super) struct AccessArguments {
     /// How long a client may take for a request's head, and then for its body; and be idle.
     #[arg(long, value_name = "SPAN", value_parser = span, default_value = "30s")]
     client_timeout: Duration,
-    /// Most connections at a time.
+    /// Most connections at a time; for a new one, the one that has waited longest for a request is closed.
     #[arg(long, default_value_t = Limits::default().connections, value_parser = at_least_one)]
     max_connections: usize,
     /// Most batches a second of one recorder, on average; more is answered 429.

@@ -1,9 +1,11 @@
 //! Connections: how many at a time, over TLS or not, and how long a client may take to say what it wants.
 
 use super::client_address::client_address;
+use super::connections::{Connection, Connections};
 use super::tls::Tls;
 use axum::Router;
 use axum::body::Body;
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -15,7 +17,7 @@ use ipnet::IpNet;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -23,6 +25,9 @@ use tokio_io_timeout::TimeoutStream;
 
 /// How long to wait where the machine has no connection left to give.
 const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// How often somebody is looked for who gives way, while there are too many connections.
+const CROWDED: Duration = Duration::from_millis(100);
 
 /// Most bytes of a request's head, and of what is read at a time.
 const READ: usize = 64 << 10;
@@ -35,7 +40,7 @@ pub(super) struct Peer(pub(super) IpAddr);
 pub(super) struct Listener {
     pub(super) socket: TcpListener,
     pub(super) tls: Option<Tls>,
-    /// Most connections at a time; further ones wait to be accepted.
+    /// Most connections at a time; for further ones, those that wait for a request are closed.
     pub(super) connections: usize,
     /// How long a TLS handshake, or a request's head, may take; how long a connection may be idle; and how long a client
     /// may take none of its answer.
@@ -56,24 +61,33 @@ impl Listener {
     /// Serves until it is told to stop, and then what is in flight.
     pub(super) async fn serve(self, router: Router, mut stopped: oneshot::Receiver<()>) {
         let room = Arc::new(Semaphore::new(self.connections.clamp(1, Semaphore::MAX_PERMITS)));
+        let all = Arc::new(Connections::default());
         let graceful = GracefulShutdown::new();
         let timeout = self.timeout;
         let terms = Terms { router, timeout, trusted_proxies: self.trusted_proxies.clone() };
         loop {
             let (stream, peer, turn) = tokio::select! {
                 _ = &mut stopped => break,
-                accepted = self.accept(&room) => accepted,
+                accepted = self.accept(&room, &all) => accepted,
             };
             let tls = self.tls.as_ref().map(Tls::acceptor);
             let (terms, watcher) = (terms.clone(), graceful.watcher());
+            let connection = Arc::new(all.enter(Instant::now()));
             tokio::spawn(async move {
-                match tls {
-                    None => converse(stream, peer, terms, watcher).await,
-                    Some(tls) => {
-                        if let Ok(Ok(stream)) = tokio::time::timeout(timeout, tls.accept(stream)).await {
-                            converse(stream, peer, terms, watcher).await;
+                let served = connection.clone();
+                let serve = async {
+                    match tls {
+                        None => converse(stream, peer, terms, served, watcher).await,
+                        Some(tls) => {
+                            if let Ok(Ok(stream)) = tokio::time::timeout(timeout, tls.accept(stream)).await {
+                                converse(stream, peer, terms, served, watcher).await;
+                            }
                         }
                     }
+                };
+                tokio::select! {
+                    () = serve => {}
+                    () = connection.gives_way() => {}
                 }
                 drop(turn);
             });
@@ -82,13 +96,16 @@ impl Listener {
         graceful.shutdown().await;
     }
 
-    async fn accept(&self, room: &Arc<Semaphore>) -> (TcpStream, Peer, OwnedSemaphorePermit) {
+    async fn accept(
+        &self,
+        room: &Arc<Semaphore>,
+        all: &Connections,
+    ) -> (TcpStream, Peer, OwnedSemaphorePermit) {
         loop {
-            // The semaphore is never closed.
-            let Ok(turn) = room.clone().acquire_owned().await else { continue };
             match self.socket.accept().await {
                 Ok((stream, peer)) => {
                     let _ = stream.set_nodelay(true);
+                    let turn = turn(room, all).await;
                     return (stream, Peer(peer.ip().to_canonical()), turn);
                 }
                 Err(error) => {
@@ -100,10 +117,25 @@ impl Listener {
     }
 }
 
+/// Room for one more, once there is.
+async fn turn(room: &Arc<Semaphore>, all: &Connections) -> OwnedSemaphorePermit {
+    loop {
+        if let Ok(turn) = room.clone().try_acquire_owned() {
+            return turn;
+        }
+        all.close_one(Instant::now());
+        // The semaphore is never closed.
+        if let Ok(Ok(turn)) = tokio::time::timeout(CROWDED, room.clone().acquire_owned()).await {
+            return turn;
+        }
+    }
+}
+
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     Peer(peer): Peer,
     terms: Terms,
+    connection: Arc<Connection>,
     watcher: Watcher,
 ) {
     let Terms { router, timeout, trusted_proxies } = terms;
@@ -111,8 +143,20 @@ async fn converse(
     let service = service_fn(move |mut request: Request<Incoming>| {
         let client = client_address(peer, request.headers(), &trusted_proxies);
         request.extensions_mut().insert(Peer(client));
+        let answering = connection.answer();
         let answer = router.call(request);
-        async move { answer.await as Result<Response<Body>, Infallible> }
+        async move {
+            let answer: Result<Response<Body>, Infallible> = answer.await;
+            // Kept until the last of the body is gone.
+            answer.map(|answer| {
+                answer.map(|body| {
+                    Body::new(body.map_frame(move |frame| {
+                        let _ = &answering;
+                        frame
+                    }))
+                })
+            })
+        }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(timeout).max_buf_size(READ);

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod auth;
 mod client_address;
+mod connections;
 mod cookie;
 mod export;
 mod headers;

@@ -23,6 +23,9 @@ const CSRF_HEADER: &str = "x-csrf-token";
 /// Largest form.
 const MAX_FORM: usize = 16 << 10;
 
+/// How long a form may take: nobody need have logged in to send one.
+const FORM_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How stale a session's last use may be before it is noted anew.
 const TOUCH: Duration = Duration::from_secs(60);
 
@@ -148,7 +151,7 @@ pub(super) fn forged() -> Problem {
 /// The fields of a form.
 pub(super) async fn form(app: &App, body: Body) -> Result<Vec<(String, String)>, Problem> {
     let collect = Limited::new(body, MAX_FORM).collect();
-    let body = match tokio::time::timeout(app.limits.client_timeout, collect).await {
+    let body = match tokio::time::timeout(app.limits.client_timeout.min(FORM_TIMEOUT), collect).await {
         Ok(Ok(collected)) => collected.to_bytes(),
         Ok(Err(_)) => {
             let detail = "the form is too large, or could not be read";

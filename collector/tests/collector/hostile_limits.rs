@@ -195,3 +195,24 @@ fn heads_have_an_end() {
     assert!(told(&server, &form).starts_with("HTTP/1.1 413 "));
     assert_eq!(server.get("/v1/sessions").status, 200);
 }
+
+#[test]
+fn connections_that_say_nothing_give_way() {
+    let place = Place::new();
+    let server = place.serve(&["--max-connections", "20", "--client-timeout", "60s"]);
+    let (status, _, mut tail) = tail(&server, AUDITOR);
+    assert_eq!(status, "200");
+    let kept = begun(&server, b"GET /healthz HTTP/1.1\r\nhost: c\r\n\r\n");
+    let silent: Vec<_> = (0..40).map(|_| begun(&server, b"GET /healthz HTTP/1.1\r\n")).collect();
+    let since = Instant::now();
+    assert_eq!(server.post(&batch("r-1", 0, ZEROS, &[pods("s", "e-1", 0)])).status, 200);
+    assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
+    // Who is being answered stays.
+    let (mut told, mut some) = (Vec::new(), [0; 4096]);
+    while !String::from_utf8_lossy(&told).contains("e-1") {
+        let count = tail.read(&mut some).expect("the tail goes on");
+        assert_ne!(count, 0, "the tail goes on");
+        told.extend_from_slice(&some[..count]);
+    }
+    drop((kept, silent));
+}
