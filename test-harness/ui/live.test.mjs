@@ -94,11 +94,12 @@ test("sealed originals open in the page with the auditor's key, and nothing is s
 test("a session that is going on: new steps appear by themselves", () => as("auditor", {}, async (page, go) => {
   const recorder = "0198f3c2-1111-7a43-9c55-0a1b2c3d4e5f";
   const t = new Teller("going-on", Date.now() - 4000, { prefix: "g" });
+  t.discovery();
   t.tell("list", "pods", "shop", "", { response: { kind: "PodList", apiVersion: "v1", items: [] } });
   await collector.post(recorder, [open(t.at()), ...t.take()]);
   await go("/sessions/going-on");
   await page.locator(".chip.live").waitFor();
-  const steps = page.locator("details.step");
+  const steps = page.locator(".steps:not(.inner) > details.step:not(.quiet)");
   assert.equal(await steps.count(), 1);
   // What is open stays open, and the row that has the focus keeps it.
   await steps.first().locator("summary").first().click();
@@ -109,8 +110,10 @@ test("a session that is going on: new steps appear by themselves", () => as("aud
   await page.locator("details.step", { hasText: "deleted ConfigMap settings in shop" }).waitFor();
   assert.equal(await page.locator("details.step[open] section.wire").count(), 1);
   assert.match(await page.evaluate(() => document.activeElement.textContent), /listed pods in shop/);
-  assert.match(await page.locator(".counts").textContent(), /2 steps.*1 writes/s);
-  assert.match(await page.locator(".position").textContent(), /1 to 2 of 2.*1 new step/s);
+  assert.match(await page.locator(".counts").textContent(), /5 steps.*1 writes/s);
+  assert.match(await page.locator(".position").textContent(), /1 to 5 of 5.*1 new step/s);
+  // So does one that stands for several requests.
+  await page.locator("details.step.quiet > summary").focus();
 
   // A step that was not over when the page was loaded ends before the reader's eyes.
   t.tell("create", "configmaps", "shop", "later", { response: { kind: "ConfigMap", apiVersion: "v1", metadata: { name: "later" } } });
@@ -118,6 +121,7 @@ test("a session that is going on: new steps appear by themselves", () => as("aud
   await collector.post(recorder, [request]);
   const begun = page.locator("details.step", { hasText: "ConfigMap later" });
   await begun.and(page.locator(".warn")).waitFor();
+  assert.match(await page.evaluate(() => document.activeElement.textContent), /3 requests to learn/);
   await collector.post(recorder, [response]);
   await begun.and(page.locator(".write")).waitFor();
   assert.equal(await steps.count(), 3);

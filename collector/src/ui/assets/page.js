@@ -154,8 +154,8 @@ document.addEventListener("keydown", (event) => {
 // What is going on: the parts of a page that change are taken anew when an exchange becomes known.
 async function renew() {
   const page = await fetched(location.href);
-  const row = current()?.dataset.href;
-  const rows = all("[data-row]").length;
+  const before = all("[data-row]");
+  const [focused, row] = [document.activeElement, current()];
   const opened = new Map(all("details[open][data-href]").map((step) => [step.dataset.href, step]));
   const folds = (part) => all("details:not([data-href])", part).filter((fold) => !fold.closest(".more"));
   for (const part of all("[data-part]")) {
@@ -163,8 +163,8 @@ async function renew() {
     if (!found) continue;
     const own = document.importNode(found, true);
     enliven(own);
-    const before = folds(part);
-    folds(own).forEach((fold, at) => { if (before[at]) fold.open = before[at].open; });
+    const folded = folds(part);
+    folds(own).forEach((fold, at) => { if (folded[at]) fold.open = folded[at].open; });
     for (const step of all("details[data-href]", own)) {
       const kept = opened.get(step.dataset.href);
       if (!kept) continue;
@@ -174,9 +174,15 @@ async function renew() {
     }
     part.replaceWith(own);
   }
-  const again = row && all("[data-row]").find((other) => other.dataset.href === row);
-  if (again && !again.contains(document.activeElement)) handle(again).focus({ preventScroll: true });
-  return all("[data-row]").length - rows;
+  const after = all("[data-row]");
+  if (focused.isConnected) {
+    focused.focus({ preventScroll: true });
+  } else if (row) {
+    const { href } = row.dataset;
+    const again = href ? after.find((other) => other.dataset.href === href) : after[before.indexOf(row)];
+    if (again) handle(again).focus({ preventScroll: true });
+  }
+  return after.length - before.length;
 }
 
 const tail = document.querySelector("[data-tail]");
