@@ -59,32 +59,43 @@ fn session() -> Vec<Value> {
     ]
 }
 
-struct Replay {
+/// A running `replay --serve`.
+pub struct Replay {
     child: Child,
     address: String,
 }
 
+impl Drop for Replay {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Replay {
-    fn start(place: &Place, more: &[&str]) -> Self {
+    /// Starts it, and waits until it serves.
+    pub fn start(place: &Place, session: &str, more: &[&str]) -> Self {
         let child = program()
             .env("CHAPERONE_DATABASE", place.database())
-            .args(["replay", "s-1", "--serve", "127.0.0.1:0", "-o", "json", "--write-kubeconfig"])
+            .args(["replay", session, "--serve", "127.0.0.1:0", "-o", "json", "--write-kubeconfig"])
             .arg(place.path("kubeconfig"))
             .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut replay = Self { child, address: String::new() };
         let began = Instant::now();
-        loop {
+        while replay.address.is_empty() {
             let config = std::fs::read(place.path("kubeconfig")).unwrap_or_default();
             if let Ok(config) = serde_json::from_slice::<Value>(&config) {
                 let server = config["clusters"][0]["cluster"]["server"].as_str().unwrap();
-                return Self { child, address: server.strip_prefix("http://").unwrap().to_owned() };
+                server.strip_prefix("http://").unwrap().clone_into(&mut replay.address);
             }
             assert!(began.elapsed() < Duration::from_secs(30), "it does not begin");
             std::thread::yield_now();
         }
+        replay
     }
 
     /// Head and body of the answer.
@@ -100,14 +111,16 @@ impl Replay {
     }
 
     /// Exit status, report, and what was said at the start.
-    fn ended(self) -> (Option<i32>, Value, String) {
-        let output = self.child.wait_with_output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
-        (output.status.code(), report, said)
+    fn ended(mut self) -> (Option<i32>, Value, String) {
+        let (mut report, mut said) = (String::new(), String::new());
+        self.child.stdout.take().unwrap().read_to_string(&mut report).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        let code = self.child.wait().unwrap().code();
+        (code, serde_json::from_str(&report).unwrap_or_else(|_| panic!("{said}")), said)
     }
 
-    fn interrupted(self) -> (Option<i32>, Value, String) {
+    /// The same, told to end as Ctrl-C does.
+    pub fn interrupted(self) -> (Option<i32>, Value, String) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
         self.ended()
@@ -126,7 +139,7 @@ fn place() -> Place {
 #[test]
 fn what_was_recorded_is_answered_and_nothing_else_is() {
     let place = place();
-    let replay = Replay::start(&place, &["--once"]);
+    let replay = Replay::start(&place, "s-1", &["--once"]);
     for (name, method, uri, headers, expected) in [
         ("another host", "GET", PODS.to_owned(), "Host: evil.example\r\n", &["421", "another host"][..]),
         (
@@ -180,7 +193,7 @@ fn what_was_recorded_is_answered_and_nothing_else_is() {
 #[test]
 fn departures_are_told() {
     let place = place();
-    let replay = Replay::start(&place, &[]);
+    let replay = Replay::start(&place, "s-1", &[]);
     for (method, uri, status) in [
         ("GET", format!("{PODS}?limit=500&watch=0"), "200"),
         ("GET", format!("{PODS}?limit=500&watch=0"), "501"),

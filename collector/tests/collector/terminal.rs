@@ -1,5 +1,6 @@
 //! Records in a terminal: browsed on the whole screen, played, and told, whatever they hold.
 
+use crate::replaying::Replay;
 use crate::support::*;
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -181,25 +182,10 @@ fn hostile_records_are_inert_however_they_are_told() {
             .collect();
         assert!(bad.is_empty(), "{arguments:?} prints {bad:?}: {text}");
     }
-    // Asked of a server, too, which would answer with it.
-    let child = program()
-        .env("CHAPERONE_DATABASE", place.database())
-        .args(["replay", evil, "--serve", "127.0.0.1:0", "-o", "json", "--write-kubeconfig"])
-        .arg(place.path("kubeconfig"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let began = std::time::Instant::now();
-    while !place.path("kubeconfig").exists() {
-        assert!(began.elapsed().as_secs() < 30, "it does not begin");
-        std::thread::yield_now();
-    }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    for said in [output.stdout, output.stderr] {
-        let said = String::from_utf8(said).unwrap();
+    // What a server says of it: of the report, JSON that was read, its text is as it was printed.
+    let (code, report, said) = Replay::start(&place, evil, &[]).interrupted();
+    assert_eq!(code, Some(1));
+    for said in [report["notMade"].to_string(), said] {
         assert!(!said.contains(['\u{1b}', '\u{9b}', '\u{202e}', '\u{200b}']), "{said}");
     }
 }

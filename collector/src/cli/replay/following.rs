@@ -27,6 +27,7 @@ pub(super) struct Recorded {
 pub(super) struct Asked<'a> {
     pub(super) target: Target,
     pub(super) content: Content,
+    /// Safe to print, as the method is.
     pub(super) uri: &'a str,
     pub(super) method: &'a str,
 }

@@ -212,7 +212,8 @@ async fn answer(State(replayer): State<Arc<Replayer>>, request: Request) -> Resp
     if upgrade {
         target = target.of_stream();
     }
-    let asked = Asked { target, content: Content::of(&body), method: head.method.as_str(), uri };
+    let (method, told) = (line(head.method.as_str()), line(uri));
+    let asked = Asked { target, content: Content::of(&body), method: &method, uri: &told };
     let (found, exchange, over) = {
         let mut following = replayer.following();
         let found = following.ask(&asked);
