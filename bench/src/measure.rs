@@ -305,7 +305,9 @@ impl Results {
                 let mut started_in = Duration::ZERO;
                 for (workers, resident) in [1, 2].into_iter().zip(&mut resident) {
                     let gateway = Gateway::start(world, setup, Shape { workers, ..Shape::default() }).await?;
-                    Run { clients: 64, ..Run::of(Work::SmallGet, WARM_UP * 4) }.sample(world, &gateway).await?;
+                    Run { clients: 64, ..Run::of(Work::SmallGet, WARM_UP * 4) }
+                        .sample(world, &gateway)
+                        .await?;
                     *resident = gateway.resident()?;
                     if workers == 1 {
                         started_in = gateway.started_in();
