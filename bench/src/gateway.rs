@@ -4,7 +4,7 @@ use crate::load::Target;
 use crate::setup::{self, Parts, Setup};
 use crate::upstream::{TOKEN, Upstream};
 use crate::work::Bodies;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use chaperone_test_harness::collector::Collector;
 use chaperone_test_harness::envoy::{self, Backend, Envoy};
 use chaperone_test_harness::issuer::{Claims, Issuer};
@@ -211,6 +211,8 @@ impl Gateway {
     /// Ends it, and leaves nothing behind.
     pub async fn stop(self) -> Result<()> {
         envoy::vm_failures(&self.envoy.log())?;
+        let broken: u64 = self.envoy.stats("lua.errors").await?.into_values().sum();
+        ensure!(broken == 0, "{}: {broken} errors of the script", self.setup.title());
         self.envoy.stop().await?;
         if let Some(mut beside) = self.beside {
             beside.stop().await?;

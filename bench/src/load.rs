@@ -173,7 +173,7 @@ impl Run {
             let whole = drain(response).await;
             if good && whole {
                 completed += 1;
-                latency.saturating_record(u64::try_from(intended.elapsed().as_nanos())?);
+                latency.record(u64::try_from(intended.elapsed().as_nanos())?)?;
             } else {
                 failed += 1;
                 if !whole {

@@ -92,7 +92,7 @@ pub struct Sample {
 pub struct Footprint {
     /// From Envoy's start until it serves.
     pub started_in: Duration,
-    /// Resident KiB, with one worker and with two.
+    /// Resident KiB after the first requests, with one worker and with two.
     pub resident: [u64; 2],
 }
 
@@ -305,7 +305,9 @@ impl Results {
                 let mut started_in = Duration::ZERO;
                 for (workers, resident) in [1, 2].into_iter().zip(&mut resident) {
                     let gateway = Gateway::start(world, setup, Shape { workers, ..Shape::default() }).await?;
-                    gateway.settle().await?;
+                    Run { clients: 64, ..Run::of(Work::SmallGet, WARM_UP * 4) }
+                        .sample(world, &gateway)
+                        .await?;
                     *resident = gateway.resident()?;
                     if workers == 1 {
                         started_in = gateway.started_in();

@@ -44,5 +44,5 @@ function envoy_on_response(response)
       response:timestamp(), payload and payload["payload"]["sub"] or "", record["method"], record["path"],
       record["agent"] or "", response:headers():get(":status"), record["request"] or "null", table.concat(seen)),
     2000,
-    { asynchronous = true })
+    true)
 end

@@ -223,7 +223,7 @@ fn footprints(text: &mut String, plan: &Plan, results: &Results, module: &Module
     heading(
         text,
         "Start and memory",
-        "Until Envoy serves; resident memory before the first request, with one worker and with two.",
+        "Until Envoy serves; resident memory after the first requests of 64 clients, with one worker and with two.",
     );
     header(
         text,
