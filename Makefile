@@ -108,6 +108,7 @@ test-ui: player rust-targets $(VENV) ## The web UI in a real browser: questions,
 
 bench-terminal: wasm programs $(VENV) ## What recording costs a keystroke, a long output, and many open streams
 	@cargo bench --quiet -p chaperone-test-harness --bench terminal
+
 bench: wasm $(VENV) ## What Chaperone costs against what else there is: docs/benchmarks.md; BENCH_QUICK=1, SETUPS=a,b,f WORK=small-get
 	$(call say,Building the collector and the benchmark)
 	cargo build --profile dist -p chaperone -p chaperone-bench

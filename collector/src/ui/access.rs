@@ -27,13 +27,17 @@ pub(super) async fn log(viewer: Viewer, State(app): State<Arc<App>>, query: Quer
     let found = app.reader.access_log(None, PAGE, query.find("after")).await?;
     let content = html! {
         h1 { "Access log" }
-        p.lead { "Who read what, the newest first. Nothing is shown before it stands here." }
+        p.lead { "Who read what, or tried to, the newest first. Nothing is shown before it stands here." }
         @if found.accesses.is_empty() { (empty("Nobody has read anything.", "")) }
         table.log {
             thead { tr { th scope="col" { "When" } th scope="col" { "Who" } th scope="col" { "Role" } th scope="col" { "What" } } }
             tbody { @for access in &found.accesses {
                 tr data-row {
-                    td { (at(access.time)) } td { (text(&access.name)) } td { (access.role.as_str()) } td { (code(&access.request)) }
+                    td { (at(access.time)) } td { (text(&access.name)) } td { (access.role.as_str()) }
+                    td {
+                        (code(&access.request))
+                        @if access.refused { " " (chip("bad", "refused", "The role does not allow it, or too much was asked.")) }
+                    }
                 }
             } }
         }
@@ -52,12 +56,18 @@ pub(super) async fn tokens(viewer: Viewer, State(app): State<Arc<App>>) -> Resul
         @else {
             table.log {
                 thead { tr {
-                    th scope="col" { "Whose" } th scope="col" { "Role" } th scope="col" { "State" } th scope="col" { "Made" }
+                    th scope="col" { "Whose" } th scope="col" { "Role" } th scope="col" { "Posts for" } th scope="col" { "State" } th scope="col" { "Made" }
                     th scope="col" { "Ends" } th scope="col" { "Id" }
                 } }
                 tbody { @for token in &tokens {
                     tr data-row {
-                        th scope="row" { (text(&token.name)) } td { (token.role.as_str()) } td { (state(token)) } td { (at(token.created)) }
+                        th scope="row" { (text(&token.name)) } td { (token.role.as_str()) }
+                        td { @match (&token.recorder, token.role) {
+                            (Some(recorder), _) => (code(recorder.as_str())),
+                            (None, Role::Ingest) => "any recorder",
+                            (None, _) => "",
+                        } }
+                        td { (state(token)) } td { (at(token.created)) }
                         td { @match token.expires { Some(expires) => (at(expires)), None => "never" } }
                         td { (code(&token.id)) }
                     }
