@@ -23,9 +23,20 @@ const MANIFEST: &str = "{apiVersion: v1, kind: ConfigMap, metadata: {name: relea
 /// Recorded with the policy that filters have by default, and with the bodies of discovery too.
 #[tokio::test]
 async fn a_recording_answers_kubectl_as_the_api_server_did() {
+    against(ApiKind::StandIn).await;
+}
+
+#[tokio::test]
+async fn a_recording_of_a_real_kube_apiserver_does_too() {
+    if let Some(api) = crate::real() {
+        against(api).await;
+    }
+}
+
+async fn against(api: ApiKind) {
     let everything = json!([{"level": "RequestResponse", "delivery": "Buffered"}]);
     for (name, rules) in [("the default policy", None), ("everything with bodies", Some(everything))] {
-        let mut builder = Stage::builder(ApiKind::StandIn);
+        let mut builder = Stage::builder(api.clone());
         if let Some(rules) = rules {
             builder = builder.filter("/recording/rules", rules);
         }
