@@ -35,6 +35,9 @@ struct Options {
     /// Only this work; writes nothing.
     #[arg(long, env = "WORK", value_delimiter = ',')]
     work: Vec<Work>,
+    /// Vary clients, workers, protocol, body, rules and the collector's latency in such a run too.
+    #[arg(long)]
+    sweeps: bool,
     #[command(subcommand)]
     part: Option<Part>,
 }
@@ -65,16 +68,17 @@ async fn run(options: Options) -> Result<()> {
         rounds: if options.quick { 1 } else { 5 },
         closed: Duration::from_millis(if options.quick { 150 } else { 600 }),
         open: Duration::from_millis(if options.quick { 150 } else { 800 }),
-        sweeps: whole,
+        sweeps: whole || options.sweeps,
     };
     let module = Module::read(&filter()?)?;
     let world = World::start(Bodies::new(), module.capabilities.clone()).await?;
     let results = Results::measure(&world, &plan).await?;
     world.stop().await?;
     let report = report::markdown(&plan, &results, &module, begun.elapsed());
+    let folder = repository().join(if whole { "docs" } else { "target" });
+    report::plot(&folder.join("benchmarks.svg"), &plan, &results)?;
     if whole {
-        report::write(&repository().join("docs/benchmarks.md"), &report)?;
-        report::plot(&repository().join("docs/benchmarks.svg"), &plan, &results)?;
+        report::write(&folder.join("benchmarks.md"), &report)?;
     }
     println!("{report}");
     Ok(())

@@ -13,7 +13,8 @@ function envoy_on_request(request)
   if headers:get(":method") ~= "GET" then
     local body = request:body()
     if body then
-      metadata:set("record", "request", body:getBytes(0, body:length()))
+      -- What was taken before the wait for the body is no longer valid.
+      request:streamInfo():dynamicMetadata():set("record", "request", body:getBytes(0, body:length()))
     end
   end
 end
