@@ -91,6 +91,13 @@ impl Audit {
                 .into_iter()
                 .all(confirmed),
         );
+        screen.check(
+            "which rule kept the Secret from being removed",
+            find(&self.exchanges, ("delete", "secrets")).is_some_and(|exchange| {
+                exchange["decision"]["allowed"] == false
+                    && exchange["decision"].to_string().contains("secrets-stay")
+            }),
+        );
         let secret = find(&self.exchanges, ("get", "secrets"));
         screen.check(
             "which field of the Secret was masked",
@@ -113,7 +120,7 @@ impl Audit {
             };
             screen.check(
                 "the same ids as the API server's own log, which knows only the gateway's account",
-                all(&as_gateway),
+                all(&|exchange| exchange["decision"]["allowed"] == false || as_gateway(exchange)),
             );
         }
         let verified =

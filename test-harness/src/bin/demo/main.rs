@@ -17,9 +17,23 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What the user asked the agent for. The record holds its SHA-256, as the agent's token states it.
-const PROMPT: &str = "Roll out release 42 of the shop, then remove the old namespace.";
-const PROMPT_SHA256: &str = "ab0a2f579a5dd523d2c1257d008ca06698af3be96ac6633133e272d07be8e605";
+/// What the user asks the agent for, one after the other.
+const PROMPTS: [Prompt; 2] = [
+    Prompt {
+        text: "Roll out release 42 of the shop.",
+        sha256: "5d38c6c391aa8be87fd719f63381db61beff6a1fc912a23096d5d7c831e48aac",
+    },
+    Prompt {
+        text: "Go to release 43, and remove what the shop no longer needs.",
+        sha256: "3e89f2bd923d85f5f5812b0c9f6cff44c463eb9a10e3607f6c8f329b17e6520d",
+    },
+];
+
+/// A prompt. The record holds its SHA-256, as the agent's token states it.
+struct Prompt {
+    text: &'static str,
+    sha256: &'static str,
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -40,7 +54,7 @@ async fn run() -> Result<bool> {
     screen.title("Chaperone: an AI agent at the Kubernetes API, and what can be said about it afterwards");
     let (api, name) = api::chosen()?;
     screen.say(&format!("The API server is {name}."));
-    let start = Stage::builder(api).concurrency(2).start();
+    let start = Stage::builder(api).concurrency(2).filter("/access", script::access()).start();
     let stage = screen.during("Starting OIDC issuer, API server, collector and Envoy", start).await?;
     screen.say(&format!(
         "The filter is {} KiB of wasm; Envoy served {:.1} s after its start.",
@@ -53,7 +67,7 @@ async fn run() -> Result<bool> {
         _ = terminate.recv() => false,
     };
     if std::env::var_os("DEMO_EXIT").is_none_or(|value| value.is_empty() || value == "0") {
-        by_hand(&stage, &screen)?;
+        by_hand(&stage, &screen).await?;
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         screen.say("Stopping.");
     }
@@ -69,8 +83,13 @@ async fn play(stage: &Stage, screen: &mut Screen) -> Result<bool> {
     let session = format!("demo-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
     screen.during("Preparing a namespace with a Secret and a pod", script::prepare(stage)).await?;
     screen.title("The agent's session");
-    screen.say(&format!("alice asks deploy-bot (model claude-opus-4-5): {PROMPT:?}"));
-    let steps = script::play(stage, screen, &claims("alice@example.com", &session)).await?;
+    let mut steps = Vec::new();
+    for (prompt, part) in PROMPTS.iter().zip(script::PARTS) {
+        screen.say(&format!("alice asks deploy-bot (model claude-opus-4-5): {:?}", prompt.text));
+        steps
+            .extend(script::play(stage, screen, &claims("alice@example.com", &session, prompt), part).await?);
+    }
+    script::check(stage, screen, &steps).await?;
     let audit = screen.during("Waiting for the last records", audit::Audit::of(stage, &session)).await?;
     screen.title("Side by side");
     for step in &steps {
@@ -82,23 +101,25 @@ async fn play(stage: &Stage, screen: &mut Screen) -> Result<bool> {
 }
 
 /// What the agent's token says.
-fn claims(user: &str, session: &str) -> Claims {
+fn claims(user: &str, session: &str, prompt: &Prompt) -> Claims {
     Claims::new(user)
         .groups(["developers"])
         .agent("deploy-bot")
         .session(session)
         .model("claude-opus-4-5")
-        .prompt_sha256(PROMPT_SHA256)
+        .prompt_sha256(prompt.sha256)
 }
 
 /// How to go on by hand.
-fn by_hand(stage: &Stage, screen: &Screen) -> Result<()> {
+async fn by_hand(stage: &Stage, screen: &Screen) -> Result<()> {
     let day = Duration::from_secs(24 * 3600);
-    let token = stage.issuer.mint(&claims("alice@example.com", "by-hand").expires_in(day));
+    let token = stage.issuer.mint(&claims("alice@example.com", "by-hand", &PROMPTS[1]).expires_in(day));
     let kubectl = stage.kubectl("by-hand", Some(&token))?;
     let chaperone = built("chaperone")?;
     let (chaperone, database) = (chaperone.display(), stage.collector.database().display());
     let keys = stage.collector.public_keys();
+    let collector = format!("http://{}", stage.collector.address());
+    let link = stage.collector.run(&["token", "login", "--public-url", &collector]).await?;
     screen.title("By hand");
     screen.commands(&[
         ("as the agent", format!("export KUBECONFIG={}", kubectl.kubeconfig().display())),
@@ -113,7 +134,7 @@ fn by_hand(stage: &Stage, screen: &Screen) -> Result<()> {
         ("", format!("{chaperone} verify --public-key {}", keys.display())),
         ("gateway", stage.url()),
         ("its metrics", format!("curl -s '{}/stats?filter=chaperone'", stage.admin_url())),
-        ("collector", format!("http://{}", stage.collector.address())),
+        ("the web UI, once", link.trim().to_owned()),
         ("logs", stage.dir().path("").display().to_string()),
     ]);
     screen.say("Everything runs until Ctrl-C, and is gone then.");

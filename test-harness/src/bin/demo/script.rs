@@ -8,7 +8,7 @@ use chaperone_test_harness::issuer::Claims;
 use chaperone_test_harness::process::eventually;
 use chaperone_test_harness::stage::Stage;
 use hyper::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Where the demo works.
@@ -70,27 +70,72 @@ pub async fn prepare(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Plays the session; each step is checked on the spot.
-pub async fn play(stage: &Stage, screen: &mut Screen, claims: &Claims) -> Result<Vec<Step>> {
+/// Who may do what: Secrets are removed by people.
+pub fn access() -> Value {
+    json!({"rules": [{
+        "effect": "deny",
+        "name": "secrets-stay",
+        "verbs": ["delete", "deletecollection"],
+        "resources": ["secrets"],
+        "message": "Secrets are removed by people: ask in #shop-operations.",
+    }]})
+}
+
+/// A command of the script.
+pub struct Command {
+    arguments: &'static str,
+    recorded: Option<(&'static str, &'static str)>,
+    expired: bool,
+}
+
+const fn command(arguments: &'static str, verb: &'static str, resource: &'static str) -> Command {
+    Command { arguments, recorded: Some((verb, resource)), expired: false }
+}
+
+/// What the agent does about each prompt.
+pub const PARTS: [&[Command]; 2] = [
+    &[
+        command("get pods -n chaperone-demo", "list", "pods"),
+        command("get secret db -n chaperone-demo -o yaml", "get", "secrets"),
+        command("create -n chaperone-demo -f release.yaml", "create", "configmaps"),
+        Command { arguments: "get pods -n chaperone-demo", recorded: None, expired: true },
+    ],
+    &[
+        command(
+            r#"patch configmap release -n chaperone-demo --type=merge -p {"data":{"version":"43"}}"#,
+            "patch",
+            "configmaps",
+        ),
+        command("delete secret db -n chaperone-demo", "delete", "secrets"),
+        command("delete namespace chaperone-demo-old --wait=false", "delete", "namespaces"),
+    ],
+];
+
+/// Plays a part of the session.
+pub async fn play(
+    stage: &Stage,
+    screen: &mut Screen,
+    claims: &Claims,
+    part: &'static [Command],
+) -> Result<Vec<Step>> {
     let valid = stage.kubectl("agent", Some(&stage.issuer.mint(claims)))?;
     let expired = claims.clone().expired_ago(Duration::from_secs(600));
     let expired = stage.kubectl("agent-expired", Some(&stage.issuer.mint(&expired)))?;
     stage.dir().write("release.yaml", MANIFEST)?;
     let mut steps = Vec::new();
-    for (kubectl, arguments, recorded) in [
-        (&valid, "get pods -n chaperone-demo", Some(("list", "pods"))),
-        (&valid, "get secret db -n chaperone-demo -o yaml", Some(("get", "secrets"))),
-        (&valid, "create -n chaperone-demo -f release.yaml", Some(("create", "configmaps"))),
-        (&expired, "get pods -n chaperone-demo", None),
-        (&valid, "delete namespace chaperone-demo-old --wait=false", Some(("delete", "namespaces"))),
-    ] {
+    for Command { arguments, recorded, expired: with_expired } in part {
         screen.prompt(arguments);
-        let printed = kubectl.run(arguments).await?;
+        let printed = if *with_expired { &expired } else { &valid }.run(arguments).await?;
         let output = format!("{}{}", printed.out, without_log_lines(&printed.err));
         screen.output(&output);
-        steps.push(Step { arguments, recorded, success: printed.success, output });
+        steps.push(Step { arguments, recorded: *recorded, success: printed.success, output });
     }
-    let [pods, secret, write, refused, removal] = steps.as_slice() else { unreachable!("five steps") };
+    Ok(steps)
+}
+
+/// Checks what the agent saw.
+pub async fn check(stage: &Stage, screen: &mut Screen, steps: &[Step]) -> Result<()> {
+    let [pods, secret, write, expired, edit, refused, removal] = steps else { unreachable!("seven steps") };
     screen.check("it sees its pods", pods.success && pods.output.contains("web"));
     screen.check(
         "the Secret's value is masked, and is still valid base64",
@@ -102,15 +147,21 @@ pub async fn play(stage: &Stage, screen: &mut Screen, claims: &Claims) -> Result
             .iter()
             .all(|step| !step.output.contains(VALUE) && !step.output.contains(&STANDARD.encode(VALUE))),
     );
-    screen.check("it writes a ConfigMap", write.success);
+    screen.check("it writes a ConfigMap and changes it", write.success && edit.success);
     let there = stage.direct()?.get(&format!("/api/v1/namespaces/{NAMESPACE}/configmaps/release")).await?;
-    screen.check("the API server has it", there.json()["data"]["version"] == "42");
+    screen.check("the API server has it", there.json()["data"]["version"] == "43");
     screen.check(
         "an expired token is refused",
-        !refused.success && refused.output.contains("You must be logged in to the server"),
+        !expired.success && expired.output.contains("You must be logged in to the server"),
     );
+    screen.check(
+        "it may not remove the Secret, and is told why",
+        !refused.success && refused.output.contains("Secrets are removed by people"),
+    );
+    let kept = stage.direct()?.get(&format!("/api/v1/namespaces/{NAMESPACE}/secrets/db")).await?;
+    screen.check("the Secret is still there", kept.status == 200);
     screen.check("it removes a namespace", removal.success);
-    Ok(steps)
+    Ok(())
 }
 
 /// kubectl logs a line for every attempt at discovery.
