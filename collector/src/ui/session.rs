@@ -108,12 +108,17 @@ fn without_after(query: &Query, path: &str) -> String {
     link::to(path, &pairs)
 }
 
+/// The word for so many.
+fn of(count: i64, one: &'static str, many: &'static str) -> &'static str {
+    if count == 1 { one } else { many }
+}
+
 fn header(session: &SessionSummary, path: &str, show: Show) -> Markup {
     let choices = [
-        (Show::All, "steps", session.requests, ""),
-        (Show::Writes, "writes", session.writes, "writes"),
+        (Show::All, of(session.requests, "step", "steps"), session.requests, ""),
+        (Show::Writes, of(session.writes, "write", "writes"), session.writes, "writes"),
         (Show::Refused, "refused", session.refused, "refused"),
-        (Show::Masked, "values masked", session.masked, "hidden"),
+        (Show::Masked, of(session.masked, "value masked", "values masked"), session.masked, "hidden"),
     ];
     html! {
         p.crumbs { a href="/sessions" { "Sessions" } }
