@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 const BEGIN: &str = "<!-- made by `make bench` -->";
+const PLOT: &str = "![Requests of a second of processor time, against b](benchmarks.svg)";
 const END: &str = "<!-- end of what `make bench` made -->";
 
 /// A median and how far the rounds are apart.
@@ -44,7 +45,7 @@ pub fn write(page: &Path, tables: &str) -> Result<()> {
     let text = fs::read_to_string(page).with_context(|| page.display().to_string())?;
     let (before, rest) = text.split_once(BEGIN).context("the page has no place for tables")?;
     let (_, after) = rest.split_once(END).context("the page's place for tables has no end")?;
-    Ok(fs::write(page, format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", tables.trim_end()))?)
+    Ok(fs::write(page, format!("{before}{BEGIN}\n\n{}\n\n{PLOT}\n\n{END}{after}", tables.trim_end()))?)
 }
 
 /// Requests of a second of processor time against set-up b, by kind.
