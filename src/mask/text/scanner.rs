@@ -3,6 +3,7 @@
 use super::builtin::{Here, Seen, Then};
 use super::class::BASE64URL;
 use super::{Counts, TextPatterns};
+use crate::mask::literals::Candidate;
 
 /// Finds the built-in patterns in a stream, and holds back what may become a match.
 #[derive(Clone, Debug, Default)]
@@ -164,42 +165,17 @@ impl Scanner {
                 self.replace(look, planned.pattern, planned.then);
                 return (planned.to.max(start), true);
             }
-            let Some(mut candidate) = found else {
+            let Some(candidate) = found else {
                 self.show(look, start, bytes.len());
                 return (bytes.len(), false);
             };
             let at = candidate.at;
-            let seen = loop {
-                let seen = if candidate.whole {
-                    look.patterns.rules.get(candidate.text).map_or(Seen::No, |rule| {
-                        let literal = look.patterns.literals.len_of(candidate.text);
-                        let here = bytes.get(at..).unwrap_or_default();
-                        rule.see(&Here {
-                            bytes: here,
-                            literal,
-                            before: self.before(bytes, at),
-                            end: look.end,
-                        })
-                    })
-                } else if look.end {
-                    Seen::No
-                } else {
-                    Seen::More { secret: usize::MAX }
-                };
-                if seen != Seen::No {
-                    break seen;
-                }
-                match look.patterns.literals.next_at(bytes, candidate) {
-                    Some(next) => candidate = next,
-                    None => break Seen::No,
-                }
-            };
-            let pattern = look.patterns.rules.get(candidate.text).map_or(0, |rule| rule.pattern);
+            let (pattern, seen) = self.judge(look, candidate);
             match seen {
                 Seen::No => from = at.saturating_add(1),
                 Seen::More { secret } => {
                     self.show(look, start, at);
-                    self.secret = at.saturating_add(secret);
+                    self.secret = self.shown_until(look, at, at.saturating_add(secret));
                     return (at, false);
                 }
                 Seen::Match { from: 0, to, then } => {
@@ -215,6 +191,45 @@ impl Scanner {
                 }
             }
         }
+    }
+
+    /// What the first rule says that has something to say where a candidate stands, and its pattern.
+    fn judge(&self, look: &Look<'_, '_>, mut candidate: Candidate) -> (usize, Seen) {
+        let Look { patterns, bytes, end, .. } = *look;
+        let at = candidate.at;
+        loop {
+            let rule = patterns.rules.get(candidate.text);
+            let seen = match rule {
+                Some(rule) if candidate.whole => rule.see(&Here {
+                    bytes: bytes.get(at..).unwrap_or_default(),
+                    literal: patterns.literals.len_of(candidate.text),
+                    before: self.before(bytes, at),
+                    end,
+                }),
+                Some(_) if !end => Seen::More { secret: usize::MAX },
+                _ => Seen::No,
+            };
+            match patterns.literals.next_at(bytes, candidate) {
+                Some(next) if seen == Seen::No => candidate = next,
+                _ => return (rule.map_or(0, |rule| rule.pattern), seen),
+            }
+        }
+    }
+
+    /// Up to where of an undecided candidate at `at` may be shown, which itself allows it up to `until`: another credential
+    /// may stand before that, as a token that is a URL's user.
+    fn shown_until(&self, look: &Look<'_, '_>, at: usize, mut until: usize) -> usize {
+        let mut from = at.saturating_add(1);
+        while let Some(inner) = look.patterns.literals.find(look.bytes, from).filter(|inner| inner.at < until)
+        {
+            until = match self.judge(look, inner).1 {
+                Seen::No => until,
+                Seen::More { secret } => until.min(inner.at.saturating_add(secret)),
+                Seen::Match { from, .. } => until.min(inner.at.saturating_add(from)),
+            };
+            from = inner.at.saturating_add(1);
+        }
+        until
     }
 
     /// Drops what belongs to a match; `true` where it has ended before the bytes do.
