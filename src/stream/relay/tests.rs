@@ -139,6 +139,17 @@ fn credentials_in_what_is_printed_do_not_reach_the_agent() {
             [server(0x82, &[&long[..], b" ticket-123"].concat()), half("456\n")].concat(),
             { format!("{} {MASK}\n", "x".repeat(9000)) },
         ),
+        (
+            "behind frames without a byte",
+            [
+                server(0x02, b""),
+                server(0x00, b""),
+                server(0x00, format!("\x01key={KEY}").as_bytes()),
+                server(0x80, b"\n"),
+            ]
+            .concat(),
+            format!("key={MASK}\n"),
+        ),
         ("of the operator's own", half("see ticket-123456\n"), format!("see {MASK}\n")),
     ] {
         for size in [1, 3, 17, 100_000] {

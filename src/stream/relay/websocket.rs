@@ -137,10 +137,8 @@ impl Anew<'_, '_> {
                 (Opcode::Continuation, Route::Masked { .. }) => {}
                 (Opcode::Continuation, Route::AsItIs) => header.write(self.out),
                 (Opcode::Continuation, Route::Unknown(first)) => {
-                    // Its frames so far were empty.
-                    first.write(self.out);
-                    *self.route = Route::AsItIs;
-                    header.write(self.out);
+                    // Its frames so far were empty: the message may as well begin here.
+                    *self.route = Route::Unknown(Header { opcode: first.opcode, ..header });
                 }
                 _ => {
                     self.channels.begin();
