@@ -76,7 +76,7 @@ impl Anew<'_, '_> {
             spdy::Event::Data { stream, role, bytes, last } if self.masks.masks(role) => {
                 self.data(stream, role, bytes, last);
             }
-            spdy::Event::Reset { stream, role } if self.masks.masks(role) => {
+            spdy::Event::Reset { stream, role, .. } if self.masks.masks(role) => {
                 self.pause();
                 self.rest(stream, role);
                 tell(side, event, self.see);
@@ -183,9 +183,12 @@ pub(super) fn tell(side: Side, event: spdy::Event<'_>, see: &mut dyn FnMut(Event
             }
         }
         spdy::Event::Silent { role, .. } => close(side, role),
-        spdy::Event::Reset { role, .. } => {
-            close(Side::Client, role);
-            close(Side::Server, role);
+        spdy::Event::Reset { role, ended, .. } => {
+            for side in [Side::Client, Side::Server] {
+                if ended != Some(side) {
+                    close(side, role);
+                }
+            }
         }
     }
 }

@@ -70,6 +70,37 @@ fn what_is_typed_passes_and_what_nobody_reads_goes_no_further() {
 }
 
 #[test]
+fn a_side_ends_a_stream_once() {
+    let (client, server) = (Side::Client, Side::Server);
+    let ended = |stream| data(stream, true, b"a");
+    for (name, frames, expected) in [
+        ("reset by the client", vec![(client, reset(STDIN))], Role::Stdin),
+        (
+            "ended, then reset by the client",
+            vec![(client, ended(STDIN)), (client, reset(STDIN))],
+            Role::Stdin,
+        ),
+        (
+            "ended, then reset by the server",
+            vec![(client, ended(STDIN)), (server, reset(STDIN))],
+            Role::Stdin,
+        ),
+        (
+            "ended by the server, then reset by the client",
+            vec![(server, ended(STDOUT)), (client, reset(STDOUT))],
+            Role::Stdout,
+        ),
+    ] {
+        for masked in [false, true] {
+            let (mut relay, _) = served(masked, b"", 1);
+            let told = frames.iter().map(|(side, frame)| run(&mut relay, *side, frame, 1000).0);
+            let closed: Vec<Role> = told.flat_map(|told| told.closed).collect();
+            assert_eq!(closed, [expected], "{name}");
+        }
+    }
+}
+
+#[test]
 fn credentials_in_what_is_printed_do_not_reach_the_agent() {
     let bulk = vec![b'x'; 9000];
     let half = |text: &str| data(STDOUT, false, text.as_bytes());
