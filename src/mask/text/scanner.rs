@@ -71,10 +71,11 @@ impl Scanner {
         let before = self.clone();
         let (mut decided, mut found) = (Vec::new(), Counts::default());
         self.finish(patterns, &mut found, &mut decided);
-        let secret = before.held.get(before.secret..).is_some_and(|secret| !secret.is_empty());
+        let showable = before.showable(patterns);
+        let secret = showable < before.held.len();
         match patterns.literals.find(&before.held, 0) {
             Some(candidate) if secret && found.0.is_empty() => {
-                let shown = before.held.get(before.shown..before.secret).unwrap_or_default();
+                let shown = before.held.get(before.shown..showable).unwrap_or_default();
                 out.extend_from_slice(shown);
                 out.extend_from_slice(patterns.replacement.as_bytes());
                 counts.add(patterns.rules.get(candidate.text).map_or(0, |rule| rule.pattern));
@@ -87,10 +88,26 @@ impl Scanner {
     }
 
     /// Shows what is held back and may be shown.
-    pub(super) fn flush(&mut self, out: &mut Vec<u8>) {
-        let until = self.secret.min(self.held.len());
+    pub(super) fn flush(&mut self, patterns: &TextPatterns, out: &mut Vec<u8>) {
+        let until = self.showable(patterns);
         out.extend_from_slice(self.held.get(self.shown..until).unwrap_or_default());
         self.shown = self.shown.max(until);
+    }
+
+    /// How much of what is held back may be shown. What is undecided at its first byte has its say in `secret`; another
+    /// credential may stand before that, as a token that is a URL's user.
+    fn showable(&self, patterns: &TextPatterns) -> usize {
+        let mut until = self.secret.min(self.held.len());
+        let mut from = 1;
+        while let Some(inner) = patterns.literals.find(&self.held, from).filter(|inner| inner.at < until) {
+            until = match self.judge(patterns, &self.held, false, inner).1 {
+                Seen::No => until,
+                Seen::More { secret } => until.min(inner.at.saturating_add(secret)),
+                Seen::Match { from, .. } => until.min(inner.at.saturating_add(from)),
+            };
+            from = inner.at.saturating_add(1);
+        }
+        until
     }
 
     /// How many bytes are held back.
@@ -170,12 +187,12 @@ impl Scanner {
                 return (bytes.len(), false);
             };
             let at = candidate.at;
-            let (pattern, seen) = self.judge(look, candidate);
+            let (pattern, seen) = self.judge(look.patterns, bytes, look.end, candidate);
             match seen {
                 Seen::No => from = at.saturating_add(1),
                 Seen::More { secret } => {
                     self.show(look, start, at);
-                    self.secret = self.shown_until(look, at, at.saturating_add(secret));
+                    self.secret = at.saturating_add(secret);
                     return (at, false);
                 }
                 Seen::Match { from: 0, to, then } => {
@@ -194,8 +211,13 @@ impl Scanner {
     }
 
     /// What the first rule says that has something to say where a candidate stands, and its pattern.
-    fn judge(&self, look: &Look<'_, '_>, mut candidate: Candidate) -> (usize, Seen) {
-        let Look { patterns, bytes, end, .. } = *look;
+    fn judge(
+        &self,
+        patterns: &TextPatterns,
+        bytes: &[u8],
+        end: bool,
+        mut candidate: Candidate,
+    ) -> (usize, Seen) {
         let at = candidate.at;
         loop {
             let rule = patterns.rules.get(candidate.text);
@@ -214,22 +236,6 @@ impl Scanner {
                 _ => return (rule.map_or(0, |rule| rule.pattern), seen),
             }
         }
-    }
-
-    /// Up to where of an undecided candidate at `at` may be shown, which itself allows it up to `until`: another credential
-    /// may stand before that, as a token that is a URL's user.
-    fn shown_until(&self, look: &Look<'_, '_>, at: usize, mut until: usize) -> usize {
-        let mut from = at.saturating_add(1);
-        while let Some(inner) = look.patterns.literals.find(look.bytes, from).filter(|inner| inner.at < until)
-        {
-            until = match self.judge(look, inner).1 {
-                Seen::No => until,
-                Seen::More { secret } => until.min(inner.at.saturating_add(secret)),
-                Seen::Match { from, .. } => until.min(inner.at.saturating_add(from)),
-            };
-            from = inner.at.saturating_add(1);
-        }
-        until
     }
 
     /// Drops what belongs to a match; `true` where it has ended before the bytes do.
