@@ -32,11 +32,12 @@ pub use gateway::Gateway;
 pub use reply::LocalReply;
 
 use crate::credential::{Mint, UpstreamToken};
+use crate::metrics::Metric;
 use crate::record::Post;
 use crate::stream::handshake::Offer;
 use account::Account;
 use body_guard::BodyGuards;
-use chaperone_record::Timestamp;
+use chaperone_record::{Outcome, Timestamp};
 use request::Admitted;
 use response::ResponseBody;
 use std::collections::BTreeSet;
@@ -190,6 +191,20 @@ impl Exchange {
             self.account.response_so_far(gateway, now, *body);
         }
         self.account.aborted(gateway, now, reason);
+    }
+
+    /// Breaks off the response or stream that is under way, all of it so far written down.
+    fn cut(&mut self, gateway: &mut Gateway, now: Timestamp, why: &str) {
+        match &self.phase {
+            Phase::Upgraded(_) => self.end_upgraded(gateway, now, Some((Outcome::Cut, why))),
+            Phase::Responding(_) => {
+                if let Phase::Responding(body) = std::mem::replace(&mut self.phase, Phase::Over) {
+                    self.account.responded(gateway, now, *body, Outcome::Cut, why);
+                }
+            }
+            _ => return,
+        }
+        gateway.count(Metric::Cut);
     }
 
     /// Writes a refusal down and makes it the answer.

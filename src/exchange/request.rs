@@ -241,11 +241,19 @@ impl Exchange {
 
     /// Trailers follow the body: the API has none, and what was held back could not be sent before them.
     pub fn on_request_trailers(&mut self, gateway: &mut Gateway, now: Timestamp) -> LocalReply {
-        let refusal =
-            ambiguous("the request has trailers, which the API server does not read; leave them out");
-        self.refuse(gateway, now, refusal)
+        let refusal = ambiguous(TRAILERS);
+        match self.phase {
+            // A client chooses when they come: what has gone through by then stays in the record.
+            Phase::Responding(_) | Phase::Upgraded(_) | Phase::Over => {
+                self.cut(gateway, now, TRAILERS);
+                reply::from_refusal(refusal, self.account.id())
+            }
+            _ => self.refuse(gateway, now, refusal),
+        }
     }
 }
+
+const TRAILERS: &str = "the request has trailers, which the API server does not read; leave them out";
 
 impl Draft {
     /// The stages, in their order.

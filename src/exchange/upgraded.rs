@@ -4,7 +4,6 @@ use super::{AtRequestBody, AtResponseBody, Exchange, Gateway, Phase};
 use crate::config::Level;
 use crate::kube::RequestInfo;
 use crate::mask::MaskedPaths;
-use crate::metrics::Metric;
 use crate::record::{ChannelRecorder, Piece};
 use crate::stream::handshake::{Accepted, Offer};
 use crate::stream::{Event, Masks, Relay, Role, Side};
@@ -96,14 +95,10 @@ impl Exchange {
             },
             _ if chunk.is_empty() => AtRequestBody::Pass,
             // The API server could take them for another request.
-            Phase::Responding(_) => {
-                if let Phase::Responding(body) = std::mem::replace(&mut self.phase, Phase::Over) {
-                    self.account.responded(gateway, now, *body, Outcome::Cut, EARLY);
-                    gateway.count(Metric::Cut);
-                }
+            Phase::Responding(_) | Phase::Over => {
+                self.cut(gateway, now, EARLY);
                 AtRequestBody::Cut
             }
-            Phase::Over => AtRequestBody::Cut,
             _ => {
                 let refusal = crate::kube::ambiguous(EARLY);
                 AtRequestBody::Reply(self.refuse(gateway, now, refusal))
@@ -159,8 +154,7 @@ impl Exchange {
         let lost = (self.confirm && account.is_lost()).then_some("its record found no room");
         match cut.or(lost) {
             Some(why) => {
-                gateway.count(Metric::Cut);
-                self.end_upgraded(gateway, now, Some((Outcome::Cut, why)));
+                self.cut(gateway, now, why);
                 None
             }
             None => {

@@ -226,7 +226,7 @@ impl TextMasker {
     /// What has the beginning of a credential stays back: the fixed prefix that gives it away is shown, what follows is
     /// not. Custom patterns are matched as if the line ended here; where the line goes on, the match is not shown further.
     pub fn flush(&mut self, out: &mut Vec<u8>) {
-        self.run(out, |masker, out| masker.scanner.flush(out));
+        self.run(out, |masker, out| masker.scanner.flush(&masker.patterns, out));
         self.lines.flush(&self.patterns, &mut self.counts, out);
     }
 

@@ -220,3 +220,24 @@ fn trailers_are_refused() {
     let reply = exchange.on_request_trailers(&mut rig.gateway, rig.now);
     assert_eq!(reply.status, 400);
 }
+
+#[test]
+fn trailers_behind_an_answer_do_not_hide_it() {
+    let rules = json!([{"level": "RequestResponse", "delivery": "Buffered"}]);
+    let mut rig = Rig::new(json!({"recording": {"rules": rules}}));
+    let (mut exchange, _) = rig.begin(
+        "POST",
+        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+        &[("content-type", "application/json")],
+    );
+    rig.respond(&mut exchange, 201, &[("content-type", "application/json")]);
+    let answer = rig.response_body(&mut exchange, br#"{"kind":"SelfSubjectAccessReview","#, false);
+    assert!(answer.is_some());
+    exchange.on_request_trailers(&mut rig.gateway, rig.now);
+    exchange.on_request_trailers(&mut rig.gateway, rig.now);
+    exchange.on_log(&mut rig.gateway, rig.now);
+    let entries = rig.entries_of("exchange");
+    assert_eq!((entries.len(), &entries[0]["outcome"]), (1, &json!("cut")));
+    assert_eq!(entries[0]["responseStatus"]["code"], 201);
+    assert_eq!(entries[0]["responseDigest"]["bytes"], 34);
+}

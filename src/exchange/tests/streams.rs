@@ -346,6 +346,24 @@ fn what_cannot_be_read_cuts_the_stream_and_the_record_says_so() {
 }
 
 #[test]
+fn trailers_end_a_stream_with_all_of_it_recorded() {
+    let mut rig = Rig::new(json!({}));
+    let mut exchange = upgraded(&mut rig, EXEC, ACCEPT);
+    // The last byte begins a character.
+    assert!(send(&mut rig, &mut exchange, &client(0x82, b"\x00ls\xc3")).is_some());
+    let reply = exchange.on_request_trailers(&mut rig.gateway, rig.now);
+    assert_eq!(reply.status, 400);
+    assert_eq!(send(&mut rig, &mut exchange, &client(0x82, b"\x00rm\r")), None);
+    exchange.on_log(&mut rig.gateway, rig.now);
+    let entries = rig.entries();
+    assert_eq!(told(&entries), [("stdin", 0, "ls"), ("stdin", 2, "ww==")]);
+    let end = rig.entries_of("end");
+    assert_eq!((end.len(), &end[0]["outcome"]), (1, &json!("cut")));
+    assert_eq!(end[0]["stream"]["channels"][0]["bytes"], 3);
+    assert!(end[0]["reason"].as_str().unwrap().contains("trailers"));
+}
+
+#[test]
 fn a_stream_whose_record_is_not_acknowledged_is_cut() {
     let mut rig = Rig::new(json!({}));
     let mut exchange = upgraded(&mut rig, EXEC, ACCEPT);

@@ -3,6 +3,7 @@
 use super::builtin::{Here, Seen, Then};
 use super::class::BASE64URL;
 use super::{Counts, TextPatterns};
+use crate::mask::literals::Candidate;
 
 /// Finds the built-in patterns in a stream, and holds back what may become a match.
 #[derive(Clone, Debug, Default)]
@@ -70,10 +71,11 @@ impl Scanner {
         let before = self.clone();
         let (mut decided, mut found) = (Vec::new(), Counts::default());
         self.finish(patterns, &mut found, &mut decided);
-        let secret = before.held.get(before.secret..).is_some_and(|secret| !secret.is_empty());
+        let showable = before.showable(patterns);
+        let secret = showable < before.held.len();
         match patterns.literals.find(&before.held, 0) {
             Some(candidate) if secret && found.0.is_empty() => {
-                let shown = before.held.get(before.shown..before.secret).unwrap_or_default();
+                let shown = before.held.get(before.shown..showable).unwrap_or_default();
                 out.extend_from_slice(shown);
                 out.extend_from_slice(patterns.replacement.as_bytes());
                 counts.add(patterns.rules.get(candidate.text).map_or(0, |rule| rule.pattern));
@@ -86,10 +88,26 @@ impl Scanner {
     }
 
     /// Shows what is held back and may be shown.
-    pub(super) fn flush(&mut self, out: &mut Vec<u8>) {
-        let until = self.secret.min(self.held.len());
+    pub(super) fn flush(&mut self, patterns: &TextPatterns, out: &mut Vec<u8>) {
+        let until = self.showable(patterns);
         out.extend_from_slice(self.held.get(self.shown..until).unwrap_or_default());
         self.shown = self.shown.max(until);
+    }
+
+    /// How much of what is held back may be shown. What is undecided at its first byte has its say in `secret`; another
+    /// credential may stand before that, as a token that is a URL's user.
+    fn showable(&self, patterns: &TextPatterns) -> usize {
+        let mut until = self.secret.min(self.held.len());
+        let mut from = 1;
+        while let Some(inner) = patterns.literals.find(&self.held, from).filter(|inner| inner.at < until) {
+            until = match self.judge(patterns, &self.held, false, inner).1 {
+                Seen::No => until,
+                Seen::More { secret } => until.min(inner.at.saturating_add(secret)),
+                Seen::Match { from, .. } => until.min(inner.at.saturating_add(from)),
+            };
+            from = inner.at.saturating_add(1);
+        }
+        until
     }
 
     /// How many bytes are held back.
@@ -164,37 +182,12 @@ impl Scanner {
                 self.replace(look, planned.pattern, planned.then);
                 return (planned.to.max(start), true);
             }
-            let Some(mut candidate) = found else {
+            let Some(candidate) = found else {
                 self.show(look, start, bytes.len());
                 return (bytes.len(), false);
             };
             let at = candidate.at;
-            let seen = loop {
-                let seen = if candidate.whole {
-                    look.patterns.rules.get(candidate.text).map_or(Seen::No, |rule| {
-                        let literal = look.patterns.literals.len_of(candidate.text);
-                        let here = bytes.get(at..).unwrap_or_default();
-                        rule.see(&Here {
-                            bytes: here,
-                            literal,
-                            before: self.before(bytes, at),
-                            end: look.end,
-                        })
-                    })
-                } else if look.end {
-                    Seen::No
-                } else {
-                    Seen::More { secret: usize::MAX }
-                };
-                if seen != Seen::No {
-                    break seen;
-                }
-                match look.patterns.literals.next_at(bytes, candidate) {
-                    Some(next) => candidate = next,
-                    None => break Seen::No,
-                }
-            };
-            let pattern = look.patterns.rules.get(candidate.text).map_or(0, |rule| rule.pattern);
+            let (pattern, seen) = self.judge(look.patterns, bytes, look.end, candidate);
             match seen {
                 Seen::No => from = at.saturating_add(1),
                 Seen::More { secret } => {
@@ -213,6 +206,34 @@ impl Scanner {
                     self.planned.get_or_insert(Planned { pattern, from: first, to: last, then });
                     from = at.saturating_add(1);
                 }
+            }
+        }
+    }
+
+    /// What the first rule says that has something to say where a candidate stands, and its pattern.
+    fn judge(
+        &self,
+        patterns: &TextPatterns,
+        bytes: &[u8],
+        end: bool,
+        mut candidate: Candidate,
+    ) -> (usize, Seen) {
+        let at = candidate.at;
+        loop {
+            let rule = patterns.rules.get(candidate.text);
+            let seen = match rule {
+                Some(rule) if candidate.whole => rule.see(&Here {
+                    bytes: bytes.get(at..).unwrap_or_default(),
+                    literal: patterns.literals.len_of(candidate.text),
+                    before: self.before(bytes, at),
+                    end,
+                }),
+                Some(_) if !end => Seen::More { secret: usize::MAX },
+                _ => Seen::No,
+            };
+            match patterns.literals.next_at(bytes, candidate) {
+                Some(next) if seen == Seen::No => candidate = next,
+                _ => return (rule.map_or(0, |rule| rule.pattern), seen),
             }
         }
     }

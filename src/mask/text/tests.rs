@@ -255,6 +255,37 @@ fn a_key_without_an_end() {
 }
 
 #[test]
+fn a_flush_shows_no_secret_within_what_may_become_another() {
+    let (user, key) = (token("ghp_", 40), upper("AKIA", 16));
+    let dash = "-".repeat(5);
+    for (name, text, expected) in [
+        ("a token as a URL's user", format!("https://{user}@h\n"), format!("https://ghp_{MASK}@h\n")),
+        ("a key as a URL's host", format!("s3://{key}\n"), format!("s3://AKIA{MASK}\n")),
+        ("a key as a label", format!("{dash}BEGIN {key}\n"), format!("{dash}BEGIN AKIA{MASK}\n")),
+        (
+            "one behind the other",
+            format!("https://{user}:{key}@h\n"),
+            format!("https://ghp_{MASK}:{MASK}@h\n"),
+        ),
+    ] {
+        for size in [1, 2, 7, 20, 1000] {
+            let mut masker = TextMasker::new(patterns(&[]));
+            let mut out = Vec::new();
+            for chunk in text.as_bytes().chunks(size) {
+                masker.push(chunk, &mut out);
+                masker.flush(&mut out);
+            }
+            masker.finish(&mut out);
+            let out = String::from_utf8(out).unwrap();
+            assert!(!out.contains("1b2C") && !out.contains("A1B2"), "{name} {size}: {out}");
+            if size == 1 {
+                assert_eq!(out, expected, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_flush_shows_no_secret() {
     let patterns = patterns(&[custom("id", "id=[0-9]{4,}")]);
     let text = format!("$ {} https://u:pw@h {} ok id=1234 id=56789\n", token("ghp_", 40), jwt());

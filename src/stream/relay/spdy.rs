@@ -41,8 +41,11 @@ impl Spdy {
         let Self { connection, masks, frame, masked } = self;
         let mut anew = Anew { masks, frame, masked, continues: true, out, see };
         connection.take(side, bytes, &mut |event| anew.event(side, event))?;
-        if side == Side::Server && !connection.within_data(side) {
-            anew.pause();
+        if side == Side::Server {
+            if !connection.within_data(side) {
+                anew.pause();
+            }
+            anew.settle();
         }
         Ok(())
     }
@@ -76,13 +79,15 @@ impl Anew<'_, '_> {
             spdy::Event::Data { stream, role, bytes, last } if self.masks.masks(role) => {
                 self.data(stream, role, bytes, last);
             }
-            spdy::Event::Reset { stream, role } if self.masks.masks(role) => {
+            spdy::Event::Reset { stream, role, .. } if self.masks.masks(role) => {
                 self.pause();
                 self.rest(stream, role);
                 tell(side, event, self.see);
             }
+            spdy::Event::Control(_) => self.as_it_is(side, event),
             _ => {
                 self.pause();
+                self.settle();
                 self.as_it_is(side, event);
             }
         }
@@ -125,10 +130,18 @@ impl Anew<'_, '_> {
     /// The frame that was being read has ended.
     fn pause(&mut self) {
         self.continues = false;
-        let Some(Frame { stream, role, length, newline }) = self.frame.take() else { return };
-        let mut rest = Vec::new();
-        self.masks.pause(role, length, newline, &mut rest);
-        self.put(stream, role, &rest);
+        let Some(Frame { role, length, newline, .. }) = self.frame.take() else { return };
+        self.masks.pause(role, length, newline);
+    }
+
+    /// Nothing else is here, or what is here must come behind.
+    fn settle(&mut self) {
+        // Of two streams that were to be the same, the later counts.
+        for (stream, role) in self.masked.clone().into_iter().rev() {
+            let mut rest = Vec::new();
+            self.masks.settle(role, &mut rest);
+            self.put(stream, role, &rest);
+        }
     }
 
     /// The stream has ended.
@@ -183,9 +196,12 @@ pub(super) fn tell(side: Side, event: spdy::Event<'_>, see: &mut dyn FnMut(Event
             }
         }
         spdy::Event::Silent { role, .. } => close(side, role),
-        spdy::Event::Reset { role, .. } => {
-            close(Side::Client, role);
-            close(Side::Server, role);
+        spdy::Event::Reset { role, ended, .. } => {
+            for side in [Side::Client, Side::Server] {
+                if ended != Some(side) {
+                    close(side, role);
+                }
+            }
         }
     }
 }

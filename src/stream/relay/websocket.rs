@@ -69,7 +69,9 @@ impl Messages {
             Side::Server if !masks.is_empty() => {
                 let Half { frames, channels } = server;
                 let mut anew = Anew { channels, masks, route, writer, out, see };
-                frames.take(bytes, &mut |frame| anew.frame(frame))
+                frames.take(bytes, &mut |frame| anew.frame(frame))?;
+                anew.writer.settle(anew.masks, anew.out, anew.see);
+                Ok(())
             }
             Side::Client | Side::Server => {
                 let Half { frames, channels } = if side == Side::Client { client } else { server };
@@ -137,10 +139,8 @@ impl Anew<'_, '_> {
                 (Opcode::Continuation, Route::Masked { .. }) => {}
                 (Opcode::Continuation, Route::AsItIs) => header.write(self.out),
                 (Opcode::Continuation, Route::Unknown(first)) => {
-                    // Its frames so far were empty.
-                    first.write(self.out);
-                    *self.route = Route::AsItIs;
-                    header.write(self.out);
+                    // Its frames so far were empty: the message may as well begin here.
+                    *self.route = Route::Unknown(Header { opcode: first.opcode, ..header });
                 }
                 _ => {
                     self.channels.begin();
@@ -183,6 +183,8 @@ impl Anew<'_, '_> {
                     Route::Masked { role, number, length: 0, newline: false }
                 }
                 _ => {
+                    // Within it nothing can be put any more.
+                    self.writer.settle(masks, self.out, see);
                     header.write(self.out);
                     Route::AsItIs
                 }
@@ -211,11 +213,7 @@ impl Anew<'_, '_> {
             Route::Masked { number, length: 0, .. } => {
                 write_frame(self.writer.opcode(), &[&[number]], self.out)
             }
-            Route::Masked { role, number, length, newline } => {
-                let mut rest = Vec::new();
-                self.masks.pause(role, length, newline, &mut rest);
-                self.writer.write(role, number, &rest, self.out, self.see);
-            }
+            Route::Masked { role, length, newline, .. } => self.masks.pause(role, length, newline),
         }
         *self.route = Route::AsItIs;
         Ok(())
@@ -251,12 +249,26 @@ impl Writer {
         see(Event::Data(Side::Server, role, bytes));
     }
 
+    /// Writes what the masks hold back of processes that have paused.
+    fn settle(&self, masks: &mut Masks, out: &mut Vec<u8>, see: &mut (dyn FnMut(Event<'_>) + '_)) {
+        self.rest(out, see, |role, rest| masks.settle(role, rest));
+    }
+
     /// Writes what the masks hold back.
     fn finish(&self, masks: &mut Masks, out: &mut Vec<u8>, see: &mut (dyn FnMut(Event<'_>) + '_)) {
+        self.rest(out, see, |role, rest| masks.finish(role, rest));
+    }
+
+    fn rest(
+        &self,
+        out: &mut Vec<u8>,
+        see: &mut (dyn FnMut(Event<'_>) + '_),
+        mut held: impl FnMut(Role, &mut Vec<u8>),
+    ) {
         let first = if self.encoding == Encoding::Base64 { b'0' } else { 0 };
         for (role, number) in [(Role::Stdout, 1), (Role::Stderr, 2)] {
             let mut rest = Vec::new();
-            masks.finish(role, &mut rest);
+            held(role, &mut rest);
             self.write(role, first | number, &rest, out, see);
         }
     }

@@ -70,6 +70,8 @@ pub enum Event<'a> {
         stream: u32,
         /// What it was for.
         role: Role,
+        /// The side that had ended it before, where one had.
+        ended: Option<Side>,
     },
 }
 
@@ -343,8 +345,8 @@ impl Half {
             Kind::RstStream => {
                 let (stream, _status) = (fields.stream()?, fields.u32()?);
                 fields.end()?;
-                if let Some(role) = streams.reset(stream)? {
-                    out(Event::Reset { stream, role });
+                if let Some((role, ended)) = streams.reset(stream)? {
+                    out(Event::Reset { stream, role, ended });
                 }
                 Ok(())
             }

@@ -123,7 +123,7 @@ impl Streams {
 
     /// What a stream is for that a side is about to write to; none for one that is over.
     pub(super) fn writes(&self, side: Side, stream: u32) -> Result<Option<Role>, SpdyError> {
-        let Some(open) = self.open.get(&stream) else { return self.over(stream) };
+        let Some(open) = self.open.get(&stream) else { return self.over(stream).map(|()| None) };
         match open.ended.get(index(side)) {
             Some(false) => Ok(Some(open.role)),
             _ => Err(SpdyError::Direction),
@@ -146,15 +146,19 @@ impl Streams {
         }
     }
 
-    /// A side gave a stream up, for both.
-    pub(super) fn reset(&mut self, stream: u32) -> Result<Option<Role>, SpdyError> {
-        match self.open.remove(&stream) {
-            Some(open) => Ok(Some(open.role)),
-            None => self.over(stream),
-        }
+    /// A side gave a stream up, for both: what it was for, and which side had ended it before.
+    pub(super) fn reset(&mut self, stream: u32) -> Result<Option<(Role, Option<Side>)>, SpdyError> {
+        let Some(open) = self.open.remove(&stream) else { return self.over(stream).map(|()| None) };
+        let ended = match open.ended {
+            [true, _] => Some(Side::Client),
+            [_, true] => Some(Side::Server),
+            _ => None,
+        };
+        Ok(Some((open.role, ended)))
     }
 
-    fn over(&self, stream: u32) -> Result<Option<Role>, SpdyError> {
-        if stream & 1 == 1 && stream <= self.newest { Ok(None) } else { Err(SpdyError::Stream) }
+    /// Whether a stream that is not open once was, or could have been.
+    fn over(&self, stream: u32) -> Result<(), SpdyError> {
+        if stream & 1 == 1 && stream <= self.newest { Ok(()) } else { Err(SpdyError::Stream) }
     }
 }

@@ -70,7 +70,7 @@ impl Told {
             Event::Control(frame) => self.on.extend_from_slice(frame),
             Event::Open { stream, role } => self.lines.push(format!("{stream} opened: {role:?}")),
             Event::Silent { stream, role } => self.lines.push(format!("{stream} is silent: {role:?}")),
-            Event::Reset { stream, role } => self.lines.push(format!("{stream} reset: {role:?}")),
+            Event::Reset { stream, role, .. } => self.lines.push(format!("{stream} reset: {role:?}")),
             Event::Data { stream, role, bytes, last } => {
                 if last {
                     self.lines.push(format!("{stream} ended: {role:?}"));
