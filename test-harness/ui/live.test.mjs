@@ -110,7 +110,7 @@ test("a session that is going on: new steps appear by themselves", () => as("aud
   await page.locator("details.step", { hasText: "deleted ConfigMap settings in shop" }).waitFor();
   assert.equal(await page.locator("details.step[open] section.wire").count(), 1);
   assert.match(await page.evaluate(() => document.activeElement.textContent), /listed pods in shop/);
-  assert.match(await page.locator(".counts").textContent(), /5 steps.*1 writes/s);
+  assert.match(await page.locator(".counts").textContent(), /5 steps.*1 write/s);
   assert.match(await page.locator(".position").textContent(), /1 to 5 of 5.*1 new step/s);
   // So does one that stands for several requests.
   await page.locator("details.step.quiet > summary").focus();
