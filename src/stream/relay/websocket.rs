@@ -163,6 +163,7 @@ impl Anew<'_, '_> {
     fn payload(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
         let mut masked = Vec::new();
         let (masks, see, route) = (&mut *self.masks, &mut *self.see, &mut *self.route);
+        let (writer, out) = (self.writer, &mut *self.out);
         let mut length_now: usize = 0;
         let mut newline_now = None;
         self.channels.take::<StreamError>(bytes, &mut |heard| {
@@ -172,8 +173,14 @@ impl Anew<'_, '_> {
                     newline_now = bytes.last().map(|byte| *byte == b'\n');
                     masks.push(role, bytes, &mut masked);
                 }
-                Heard::Data(role, bytes) => see(Event::Data(Side::Server, role, bytes)),
-                Heard::Close(role) => see(Event::Close(Side::Server, role)),
+                heard => {
+                    // What was printed before comes before, and within this message nothing can be put any more.
+                    writer.settle(masks, out, see);
+                    see(match heard {
+                        Heard::Data(role, bytes) => Event::Data(Side::Server, role, bytes),
+                        Heard::Close(role) => Event::Close(Side::Server, role),
+                    });
+                }
             }
             Ok(())
         })?;
@@ -183,9 +190,8 @@ impl Anew<'_, '_> {
                     Route::Masked { role, number, length: 0, newline: false }
                 }
                 _ => {
-                    // Within it nothing can be put any more.
-                    self.writer.settle(masks, self.out, see);
-                    header.write(self.out);
+                    writer.settle(masks, out, see);
+                    header.write(out);
                     Route::AsItIs
                 }
             };
@@ -194,9 +200,9 @@ impl Anew<'_, '_> {
             Route::Masked { role, number, length, newline } => {
                 *length = length.saturating_add(length_now);
                 *newline = newline_now.unwrap_or(*newline);
-                self.writer.write(*role, *number, &masked, self.out, see);
+                writer.write(*role, *number, &masked, out, see);
             }
-            Route::AsItIs | Route::Unknown(_) => self.out.extend_from_slice(bytes),
+            Route::AsItIs | Route::Unknown(_) => out.extend_from_slice(bytes),
         }
         Ok(())
     }

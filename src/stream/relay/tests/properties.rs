@@ -35,12 +35,20 @@ proptest! {
         size in 1_usize..300,
     ) {
         let relay = || Relay::websocket(subprotocol, layout.clone(), Masks::new(masked.then(patterns), true));
-        let (whole, one) = run(&mut relay(), side, &bytes, usize::MAX);
-        let (cut, two) = run(&mut relay(), side, &bytes, size);
+        let (mut whole, one) = run(&mut relay(), side, &bytes, usize::MAX);
+        let (mut cut, two) = run(&mut relay(), side, &bytes, size);
         prop_assert_eq!(one, two);
-        prop_assert_eq!(&whole.channels, &cut.channels);
+        // What is held back goes out with a pause, which an error leaves no time for, and stdout's before stderr's.
+        let held = masked && side == Side::Server;
+        if held {
+            whole.channels.sort();
+            cut.channels.sort();
+        }
+        if one.is_ok() || !held {
+            prop_assert_eq!(&whole.channels, &cut.channels);
+        }
         prop_assert_eq!((&whole.closed, &whole.ended), (&cut.closed, &cut.ended));
-        if one.is_ok() && !(masked && side == Side::Server) {
+        if one.is_ok() && !held {
             prop_assert_eq!(whole.out, bytes);
         }
     }
