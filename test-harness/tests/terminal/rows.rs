@@ -87,15 +87,15 @@ impl Row {
 pub fn rows() -> Vec<Row> {
     let mut rows = kubectl(Kind::Kubectl, Transport::WebSocket);
     rows.push(Row {
-        name: "exec with 100 MiB of output, more than the filter keeps unacknowledged",
+        name: "exec with 50 MiB of output, more than the filter keeps unacknowledged",
         client: Kind::Kubectl,
         transport: Transport::WebSocket,
         act: Act::Run(
-            &["exec", "shell", "--", "sh", "-c", "for i in 0 1 2 3 4 5 6 7 8 9; do cat {dir}/random; done"],
+            &["exec", "shell", "--", "sh", "-c", "for i in 0 1 2 3 4; do cat {dir}/random; done"],
             Vec::new(),
         ),
         code: 0,
-        expected: Expected::Random(10),
+        expected: Expected::Random(5),
     });
     rows.extend(kubectl(Kind::OldKubectl, Transport::Spdy));
     rows.extend(python());
