@@ -106,8 +106,9 @@ test-ui: player rust-targets $(VENV) ## The web UI in a real browser: questions,
 	cargo build -p chaperone
 	cd test-harness/ui && PATH="$$PATH:$(CURDIR)/.venv/bin" && npm ci --no-audit --no-fund --silent && npm test
 
-bench-terminal: wasm programs $(VENV) ## What recording costs a keystroke, a long output, and many open streams
-	@cargo bench --quiet -p chaperone-test-harness --bench terminal
+bench-terminal: wasm $(VENV) ## What recording costs a keystroke, a long output, and many open streams
+	cargo build --quiet --profile dist -p chaperone
+	@cargo bench --quiet --profile dist -p chaperone-test-harness --bench terminal
 
 bench: wasm $(VENV) ## What Chaperone costs against what else there is: docs/benchmarks.md; BENCH_QUICK=1, SETUPS=a,b,f WORK=small-get
 	$(call say,Building the collector and the benchmark)
