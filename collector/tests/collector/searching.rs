@@ -7,6 +7,7 @@ on_each_database!(
     filters_take_what_they_say,
     words_are_found_in_requests_and_responses,
     hostile_questions_are_only_words,
+    sessions_are_found_by_what_many_have,
     pages_of_a_search_hold_each_exchange_once
 );
 
@@ -122,7 +123,20 @@ fn filters_take_what_they_say() {
         ("user=bob", "s-2"),
         ("decision=refused", "s-1"),
         ("q=root", "s-2"),
+        ("q=root%20exec", "s-2"),
         ("user=eve", ""),
+        ("user=", ""),
+        ("model=model-9", "s-2"),
+        ("agent=claude-code", "s-2 s-1"),
+        ("prompt=prompt-1", "s-2 s-1"),
+        ("prompt=prompt-1&namespace=payments", "s-1"),
+        ("namespace=shop", "s-2 s-1"),
+        ("namespace=payments", "s-1"),
+        ("namespace=payments&verb=get", ""),
+        ("namespace=shop&user=bob", "s-2"),
+        ("namespace=shop&resource=secrets", "s-1"),
+        ("session=s-1", "s-1"),
+        ("session=s-1&user=bob", ""),
     ] {
         let list = server.get(&format!("/v1/sessions?{query}")).json();
         let sessions: Vec<&str> =
@@ -225,6 +239,43 @@ fn hostile_questions_are_only_words() {
         Vec::<String>::new(),
         "`or` is a word"
     );
+}
+
+/// What thousands of sessions have is not gathered: they are walked backwards.
+fn sessions_are_found_by_what_many_have() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let entries: Vec<Value> = (0..2_100)
+        .map(|n| match n % 100 {
+            0 => with(
+                pods(&format!("s-{n}"), &format!("e-{n}"), n),
+                json!({"user": {"username": "bob", "issuer": "x"}}),
+            ),
+            _ => pods(&format!("s-{n}"), &format!("e-{n}"), n),
+        })
+        .collect();
+    assert_eq!(server.post(&batch("r-1", 0, ZEROS, &entries)).status, 200);
+    for (query, count) in [
+        ("user=alice", 2_079),
+        ("user=alice&verb=list", 2_079),
+        ("user=alice&verb=get", 0),
+        ("user=bob", 21),
+        ("user=bob&agent=claude-code", 21),
+        ("agent=claude-code", 2_100),
+    ] {
+        let (mut seen, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = server.get(&format!("/v1/sessions?{query}&limit=1000{after}")).json();
+            let sessions = page["sessions"].as_array().unwrap();
+            seen.extend(sessions.iter().map(|session| session["session"].as_str().unwrap().to_owned()));
+            let Some(next) = page["next"].as_str() else { break };
+            after = format!("&after={next}");
+        }
+        seen.dedup();
+        assert_eq!(seen.len(), count, "{query}");
+        let number = |session: &String| session[2..].parse::<u32>().unwrap();
+        assert!(seen.iter().map(number).is_sorted_by(|a, b| a > b), "{query}: newest first");
+    }
 }
 
 fn pages_of_a_search_hold_each_exchange_once() {
