@@ -1,6 +1,7 @@
 //! Which exchanges are meant: one vocabulary for the API's parameters and the command line's options.
 
 use super::batch::key;
+use super::index::micros;
 use super::schema::Dialect;
 use super::statement::Statement;
 use super::words::{self, SearchWord, search_words};
@@ -259,6 +260,12 @@ impl Filter {
         if self.decision == Some(Decision::Refused) {
             statement.text(" AND s.refused > 0");
         }
+        if let Some(since) = self.since {
+            statement.text(" AND s.ended >= ").value(micros(since));
+        }
+        if let Some(until) = self.until {
+            statement.text(" AND s.started <= ").value(micros(until));
+        }
     }
 
     /// Adds its conditions on `exchanges x`, each after an ` AND `.
@@ -286,7 +293,6 @@ impl Filter {
     }
 
     fn head_conditions(&self, statement: &mut Statement) {
-        let micros = |time: Timestamp| i64::try_from(time.micros()).unwrap_or(i64::MAX);
         if let Some(since) = self.since {
             statement.text(" AND x.time >= ").value(micros(since));
         }

@@ -142,7 +142,7 @@ pub(super) fn conditions(words: &[SearchWord], dialect: Dialect, statement: &mut
 }
 
 /// Adds that `entries e` has all of the words. In quotes, a word of letters and digits is nothing but itself.
-fn having(words: &[SearchWord], dialect: Dialect, statement: &mut Statement) {
+pub(super) fn having(words: &[SearchWord], dialect: Dialect, statement: &mut Statement) {
     let all = |text: fn(&SearchWord) -> String, and| words.iter().map(text).collect::<Vec<_>>().join(and);
     match dialect {
         Dialect::Sqlite => statement
