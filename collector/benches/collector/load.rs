@@ -124,7 +124,7 @@ impl Load {
             "user": {"username": user_name(user), "uid": uuid(u128::from(user) << 90), "groups": ["agents", format!("team-{}", user % 25)],
                 "issuer": "https://idp.example.com", "tokenID": uuid(u128::from(session) << 70 | 7)},
             "attribution": {
-                "agent": attributed(["claude-code", "kubectl-ai", "k8sgpt", "holmes"][(session % 4) as usize], "claim:act.sub", true),
+                "agent": attributed(agent_name(session), "claim:act.sub", true),
                 "session": attributed(&session_id(session), "claim:sid", true),
                 "model": attributed(&model_name(model), "claim:model", true),
                 "prompt": attributed(&sha256_hex(&session.to_be_bytes()), "claim:prompt_sha256", true),
@@ -220,6 +220,10 @@ pub fn user_name(user: u64) -> String {
 
 pub fn model_name(model: u64) -> String {
     format!("vendor/model-{model}")
+}
+
+pub fn agent_name(agent: u64) -> &'static str {
+    ["claude-code", "kubectl-ai", "k8sgpt", "holmes"][(agent % 4) as usize]
 }
 
 pub fn namespace_name(namespace: u64) -> String {

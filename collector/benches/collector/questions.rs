@@ -1,7 +1,7 @@
 //! How long auditors' questions take, each asked with other values every time.
 
 use crate::load::{
-    model_name, moment, name, namespace_name, prompt, resource, session_id, sessions, user_name,
+    agent_name, model_name, moment, name, namespace_name, prompt, resource, session_id, sessions, user_name,
 };
 use crate::place::{AUDITOR, Place, agent};
 use crate::{milliseconds, percentile};
@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 /// A question and the path that asks it, for a random number.
 type Question = (&'static str, fn(&mut fastrand::Rng, u64) -> String);
 
-const QUESTIONS: [Question; 19] = [
+const QUESTIONS: [Question; 22] = [
     ("sessions", |_, _| "/v1/sessions?limit=100".to_owned()),
     ("sessions of a user", |r, _| format!("/v1/sessions?user={}", user_name(r.u64(..500)))),
     ("sessions of a model", |r, _| format!("/v1/sessions?model={}", model_name(r.u64(..12)))),
+    ("sessions of an agent", |r, _| format!("/v1/sessions?agent={}", agent_name(r.u64(..4)))),
     ("sessions of a prompt", |r, size| format!("/v1/sessions?prompt={}", prompt(r.u64(..sessions(size))))),
     ("sessions in a namespace", |r, _| format!("/v1/sessions?namespace={}", namespace_name(r.u64(..100)))),
     ("sessions at an object", |r, _| {
@@ -37,6 +38,7 @@ const QUESTIONS: [Question; 19] = [
             name(r.u64(..20_000))
         )
     }),
+    ("exchanges in a namespace", |r, _| format!("/v1/exchanges?namespace={}", namespace_name(r.u64(..100)))),
     ("exchanges in a namespace, of a resource", |r, _| {
         format!(
             "/v1/exchanges?namespace={}&resource={}",
@@ -46,6 +48,7 @@ const QUESTIONS: [Question; 19] = [
     }),
     ("exchanges of a user", |r, _| format!("/v1/exchanges?user={}", user_name(r.u64(..500)))),
     ("exchanges of a model", |r, _| format!("/v1/exchanges?model={}", model_name(r.u64(..12)))),
+    ("exchanges of an agent", |r, _| format!("/v1/exchanges?agent={}", agent_name(r.u64(..4)))),
     ("exchanges of a prompt", |r, size| format!("/v1/exchanges?prompt={}", prompt(r.u64(..sessions(size))))),
     ("search, a rare word", |r, _| format!("/v1/search?q={:05}", r.u64(..20_000))),
     ("search, a frequent word", |r, _| format!("/v1/search?q={}", resource(r.usize(..10)))),

@@ -58,9 +58,11 @@ impl Database {
         let failed = |source| StoreError::Open { database: self.to_string(), source };
         let mut connection = self.options("rw")?.connect().await.map_err(failed)?;
         let settings = match self.dialect() {
+            // The log is folded into the file once it has 64 MiB: a transaction touches thousands of pages, and the next one
+            // most of them again.
             Dialect::Sqlite => {
                 "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                PRAGMA cache_size = -65536"
+                PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 16384"
             }
             // A role's or a database's default may be `off`; what is stronger than `on` is left alone.
             Dialect::Postgres => {
@@ -84,8 +86,10 @@ impl Database {
             (Dialect::Sqlite, Reading::Snapshot) => {
                 "PRAGMA busy_timeout = 10000; PRAGMA cache_size = -16384; BEGIN"
             }
+            // Plans are made for the values that are asked for: one word is frequent, another is not.
             (Dialect::Postgres, Reading::Live) => {
-                "SET default_transaction_read_only = on; SET statement_timeout = '30s'"
+                "SET default_transaction_read_only = on; SET statement_timeout = '30s'; \
+                SET plan_cache_mode = force_custom_plan"
             }
             (Dialect::Postgres, Reading::Snapshot) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };

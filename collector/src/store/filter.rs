@@ -1,9 +1,10 @@
 //! Which exchanges are meant: one vocabulary for the API's parameters and the command line's options.
 
 use super::batch::key;
+use super::index::micros;
 use super::schema::Dialect;
 use super::statement::Statement;
-use super::words::{SearchWord, search_words};
+use super::words::{self, SearchWord, search_words};
 use chaperone_record::Timestamp;
 use clap::{Args, ValueEnum};
 use std::time::Duration;
@@ -224,50 +225,74 @@ impl Filter {
 
     /// True where there is an index from what it asks for to few exchanges.
     pub(super) fn is_narrow(&self) -> bool {
-        self.user.is_some()
-            || self.prompt.is_some()
-            || self.words.is_some()
-            || self.namespace.is_some() && self.resource.is_some()
+        self.words.is_some() || self.namespace.is_some() && self.resource.is_some()
+    }
+
+    /// What sessions have a list of: each as its kind in that list and its name there.
+    pub(super) fn session_values(&self) -> Vec<(&'static str, String)> {
+        let values = [
+            ("user", &self.user),
+            ("agent", &self.agent),
+            ("model", &self.model),
+            ("prompt", &self.prompt),
+            ("namespace", &self.namespace),
+        ];
+        let known = |(kind, value): (_, &Option<String>)| Some((kind, key(value.as_ref()?).into_owned()));
+        values.into_iter().filter_map(known).collect()
+    }
+
+    /// True where it asks for nothing but one of these: the sessions that have it are those that are meant.
+    pub(super) fn is_session_value(&self) -> bool {
+        match self.parameters().as_slice() {
+            // Nobody is somebody without a name in such a list, and in exchanges is not there.
+            [(name, value)] => {
+                !value.is_empty() && self.session_values().iter().any(|(kind, _)| kind == name)
+            }
+            _ => false,
+        }
     }
 
     /// Adds what must be true of `sessions s` for one of its exchanges to meet the conditions, each after an ` AND `.
     pub(super) fn session_conditions(&self, statement: &mut Statement) {
-        for (kind, value) in
-            [("user", &self.user), ("agent", &self.agent), ("model", &self.model), ("prompt", &self.prompt)]
-        {
-            if let Some(value) = value {
-                statement
-                    .text(" AND s.session IN (SELECT v.session FROM session_values v WHERE v.kind = ")
-                    .value(kind)
-                    .text(" AND v.name = ")
-                    .value(key(value).into_owned())
-                    .text(")");
-            }
+        if let Some(session) = &self.session {
+            statement.text(" AND s.session = ").value(key(session).into_owned());
+        }
+        if self.decision == Some(Decision::Refused) {
+            statement.text(" AND s.refused > 0");
+        }
+        if let Some(since) = self.since {
+            statement.text(" AND s.ended >= ").value(micros(since));
+        }
+        if let Some(until) = self.until {
+            statement.text(" AND s.started <= ").value(micros(until));
         }
     }
 
     /// Adds its conditions on `exchanges x`, each after an ` AND `.
     pub(super) fn conditions(&self, dialect: Dialect, statement: &mut Statement) {
         self.head_conditions(statement);
-        for word in self.words() {
-            word.condition(dialect, statement);
+        let words: Vec<SearchWord> = self.words().collect();
+        words::conditions(&words, dialect, statement);
+        if let Some(prompt) = &self.prompt {
+            // There is no index of prompts but the lists that sessions have.
+            statement.text(" AND x.session IN (SELECT v.session FROM session_values v WHERE v.kind = 'prompt' AND v.name = ");
+            statement.value(key(prompt).into_owned()).text(")");
         }
     }
 
-    /// The same for exchanges that began at `since` or later, which are few.
-    pub(super) fn conditions_of_few(&self, dialect: Dialect, statement: &mut Statement, since: i64) {
+    /// The same for few exchanges, which on SQLite have no entry before the number `first`.
+    pub(super) fn conditions_of_few(&self, dialect: Dialect, statement: &mut Statement, first: i64) {
         self.head_conditions(statement);
         for word in self.words() {
-            word.condition_of_few(dialect, statement, since);
+            word.condition_of_few(dialect, statement, first);
         }
     }
 
-    fn words(&self) -> impl Iterator<Item = SearchWord> {
+    pub(super) fn words(&self) -> impl Iterator<Item = SearchWord> {
         self.words.iter().flat_map(|words| search_words(words))
     }
 
     fn head_conditions(&self, statement: &mut Statement) {
-        let micros = |time: Timestamp| i64::try_from(time.micros()).unwrap_or(i64::MAX);
         if let Some(since) = self.since {
             statement.text(" AND x.time >= ").value(micros(since));
         }

@@ -19,6 +19,7 @@ pub mod login;
 pub mod merge;
 pub mod model;
 mod packed;
+mod pages;
 mod read;
 pub mod retention;
 mod rows;

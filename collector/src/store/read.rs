@@ -1,10 +1,9 @@
 use super::batch::key;
 use super::bodies::{Bodies, BodyError};
 use super::database::Reading;
-use super::filter::Filter;
 use super::model::{
-    ExchangeDetail, ExchangeList, ExchangeSummary, RecordedEntry, RecordedGap, RecorderState,
-    RecorderSummary, SessionDetail, SessionList, SessionSummary,
+    ExchangeDetail, ExchangeSummary, RecordedEntry, RecordedGap, RecorderState, RecorderSummary,
+    SessionDetail, SessionSummary,
 };
 use super::packed::{unpack, unpack_summary};
 use super::schema::{self, Dialect};
@@ -19,9 +18,6 @@ use std::sync::Arc;
 
 /// Connections that read at a time.
 const READERS: u32 = 4;
-
-/// Exchanges whose words are looked at one by one before all that have a word are, for each on a page.
-const LATEST: i64 = 20;
 
 /// Reads a database without changing it; it may be in use by servers.
 #[derive(Clone)]
@@ -67,81 +63,6 @@ impl Reader {
         let nowhere = || BodyError::Nowhere(location.to_owned());
         let bodies = self.bodies.as_ref().ok_or_else(nowhere)?;
         Ok(bodies.get(location, row.try_get("digest")?).await?)
-    }
-
-    /// A page of the sessions with an exchange that the filter takes, the newest first; `after` is the `next` of the page
-    /// before.
-    pub async fn sessions(
-        &self,
-        filter: &Filter,
-        limit: u32,
-        after: Option<&str>,
-    ) -> Result<SessionList, StoreError> {
-        let (time, session) = cursor(after).unwrap_or((i64::MAX, String::new()));
-        let mut select = Statement::new("SELECT s.* FROM sessions s WHERE ");
-        before(&mut select, ("s.started", "s.session"), time, session);
-        if !filter.is_empty() {
-            // Either look the few exchanges up that are meant, or look at those of each session.
-            select.text(match filter.is_narrow() {
-                true => " AND s.session IN (SELECT x.session FROM exchanges x WHERE x.session IS NOT NULL",
-                false => " AND EXISTS (SELECT 1 FROM exchanges x WHERE x.session = s.session",
-            });
-            filter.conditions(self.dialect, &mut select);
-            select.text(")");
-            filter.session_conditions(&mut select);
-        }
-        select.text(" ORDER BY s.started DESC, s.session DESC LIMIT ").value(i64::from(limit) + 1);
-        let rows = select.query().fetch_all(&self.pool).await?;
-        let mut sessions = Vec::with_capacity(rows.len());
-        for row in rows.iter().take(limit as usize) {
-            sessions.push(self.session_of(row).await?);
-        }
-        let more = rows.len() > sessions.len();
-        let next = sessions.last().filter(|_| more).map(|last| format!("{}:{}", last.started, last.session));
-        Ok(SessionList { sessions, next })
-    }
-
-    /// A page of the exchanges that the filter takes, the newest first; `after` is the `next` of the page before.
-    pub async fn exchanges(
-        &self,
-        filter: &Filter,
-        limit: u32,
-        after: Option<&str>,
-    ) -> Result<ExchangeList, StoreError> {
-        let (time, exchange) = cursor(after).unwrap_or((i64::MAX, String::new()));
-        let most = i64::from(limit) + 1;
-        let mut select = Statement::new("SELECT x.summary FROM exchanges x WHERE ");
-        before(&mut select, ("x.time", "x.exchange"), time, exchange.clone());
-        let mut rows = Vec::new();
-        // A frequent word fills the page from the latest exchanges, without all that have it being gathered and sorted.
-        if filter.words.is_some()
-            && let Some(since) = self.latest(time, limit).await?
-        {
-            let mut select = Statement::new("SELECT x.summary FROM exchanges x WHERE ");
-            before(&mut select, ("x.time", "x.exchange"), time, exchange);
-            select.text(" AND x.time >= ").value(since);
-            filter.conditions_of_few(self.dialect, &mut select, since);
-            select.text(" ORDER BY x.time DESC, x.exchange DESC LIMIT ").value(most);
-            rows = select.query().fetch_all(&self.pool).await?;
-        }
-        if rows.len() <= limit as usize {
-            filter.conditions(self.dialect, &mut select);
-            select.text(" ORDER BY x.time DESC, x.exchange DESC LIMIT ").value(most);
-            rows = select.query().fetch_all(&self.pool).await?;
-        }
-        let page = rows.iter().take(limit as usize);
-        let exchanges = page.map(|row| json(row, "summary")).collect::<Result<Vec<ExchangeSummary>, _>>()?;
-        let more = rows.len() > exchanges.len();
-        let next = exchanges.last().filter(|_| more).map(|e| format!("{}:{}", e.time.micros(), e.exchange));
-        Ok(ExchangeList { exchanges, next })
-    }
-
-    /// When the latest exchanges until `time` began, enough for a page of `limit`; none where there are no more than those.
-    async fn latest(&self, time: i64, limit: u32) -> Result<Option<i64>, StoreError> {
-        let select =
-            "SELECT x.time FROM exchanges x WHERE x.time <= $1 ORDER BY x.time DESC LIMIT 1 OFFSET $2";
-        let latest = sqlx::query_scalar(select).bind(time).bind(LATEST.saturating_mul(i64::from(limit)));
-        Ok(latest.fetch_optional(&self.pool).await?)
     }
 
     /// Which of these exchanges are in the records.
@@ -268,7 +189,7 @@ impl Reader {
         rows.iter().map(recorder).collect()
     }
 
-    async fn session_of(&self, row: &AnyRow) -> Result<SessionSummary, StoreError> {
+    pub(super) async fn session_of(&self, row: &AnyRow) -> Result<SessionSummary, StoreError> {
         let mut summary = SessionSummary {
             session: row.try_get("session")?,
             derived: row.try_get::<Option<String>, _>("derived")?.is_some(),
@@ -283,7 +204,8 @@ impl Reader {
             masked: row.try_get("masked")?,
             ..SessionSummary::default()
         };
-        let select = "SELECT kind, value FROM session_values WHERE session = $1 ORDER BY since, kind, value";
+        let select = "SELECT kind, value FROM session_values WHERE session = $1 AND kind <> 'namespace' \
+            ORDER BY since, kind, value";
         for row in sqlx::query(select).bind(&summary.session).fetch_all(&self.pool).await? {
             match row.try_get::<&str, _>("kind")? {
                 "user" => summary.users.push(json(&row, "value")?),

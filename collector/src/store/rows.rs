@@ -319,6 +319,13 @@ pub(super) async fn write_values(
             let since = values.entry((session, kind, key(&first.2).into_owned())).or_insert(first);
             since.0 = since.0.min(micros(row.time));
         }
+        // Namespaces are only looked for by: they have no value.
+        let object = row.requested.as_ref().and_then(|head| head.object_ref.as_ref());
+        if let Some(namespace) = object.map(|object| key(&object.namespace).into_owned()) {
+            let first = (i64::MAX, namespace.clone(), String::new());
+            let since = values.entry((session, "namespace", namespace)).or_insert(first);
+            since.0 = since.0.min(micros(row.time));
+        }
     }
     let values: Vec<_> = values.into_iter().collect();
     for rows in chunks(&values) {

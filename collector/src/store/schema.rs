@@ -27,7 +27,7 @@ macro_rules! step {
 }
 
 /// The steps, oldest first. Files once released never change.
-const STEPS: [(i64, &str, &str, &str); 11] = [
+const STEPS: [(i64, &str, &str, &str); 12] = [
     step!(1, "0001_records"),
     step!(2, "0002_replicas"),
     step!(3, "0003_search"),
@@ -39,6 +39,7 @@ const STEPS: [(i64, &str, &str, &str); 11] = [
     step!(9, "0009_compact"),
     step!(10, "0010_changes"),
     step!(11, "0011_bounds"),
+    step!(12, "0012_questions"),
 ];
 
 fn migrator(dialect: Dialect) -> Migrator {

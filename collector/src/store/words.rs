@@ -5,6 +5,7 @@ use super::schema::Dialect;
 use super::statement::Statement;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::fmt;
 use unicode_general_category::{GeneralCategory as Category, get_general_category};
 
 /// Longest word, in characters; of longer ones the beginning counts.
@@ -109,41 +110,72 @@ pub(super) fn search_words(question: &str) -> Vec<SearchWord> {
     words
 }
 
-impl SearchWord {
-    /// Adds that an entry of `exchanges x` has it. In quotes, a word of letters and digits is nothing but itself.
-    pub(super) fn condition(&self, dialect: Dialect, statement: &mut Statement) {
+/// Adds that entries of `exchanges x` have all of the words.
+pub(super) fn conditions(words: &[SearchWord], dialect: Dialect, statement: &mut Statement) {
+    let [first, rest @ ..] = words else { return };
+    statement.text(" AND x.exchange IN (SELECT e.exchange FROM entries e WHERE ");
+    having(words, dialect, statement);
+    if !rest.is_empty() {
+        statement.text(match dialect {
+            Dialect::Sqlite => " UNION ALL SELECT e.exchange FROM entries e INDEXED BY entries_in_parts",
+            Dialect::Postgres => " UNION ALL SELECT e.exchange FROM entries e",
+        });
+        // What has the first is gathered, so it should be the rarest.
+        statement.text(" WHERE e.type <> 'exchange' AND e.exchange IS NOT NULL AND ");
+        having(std::slice::from_ref(first), dialect, statement);
+    }
+    for word in rest {
+        statement.text(" AND EXISTS (SELECT 1 FROM entries o WHERE o.exchange = e.exchange AND ");
         match dialect {
             Dialect::Sqlite => statement
-                .text(
-                    " AND x.exchange IN (SELECT e.exchange FROM entries e WHERE e.id IN \
-                    (SELECT rowid FROM text_words WHERE text_words MATCH ",
-                )
-                .value(self.fts5())
-                .text(")"),
-            Dialect::Postgres => statement
-                .text(" AND x.exchange IN (SELECT e.exchange FROM entries e WHERE e.words @@ CAST(")
-                .value(self.tsquery())
-                .text(" AS tsquery)"),
+                .text("EXISTS (SELECT 1 FROM text_words WHERE text_words MATCH ")
+                .value(word.fts5())
+                .text(" AND text_words.rowid = o.id)"),
+            // `IS TRUE` keeps it from the index of words.
+            Dialect::Postgres => {
+                statement.text("(o.words @@ CAST(").value(word.tsquery()).text(" AS tsquery)) IS TRUE")
+            }
         };
         statement.text(")");
     }
+    statement.text(")");
+}
 
-    /// The same where few exchanges are meant, those since a moment: each one's words are looked at.
-    pub(super) fn condition_of_few(&self, dialect: Dialect, statement: &mut Statement, since: i64) {
+/// Adds that `entries e` has all of the words. In quotes, a word of letters and digits is nothing but itself.
+pub(super) fn having(words: &[SearchWord], dialect: Dialect, statement: &mut Statement) {
+    let all = |text: fn(&SearchWord) -> String, and| words.iter().map(text).collect::<Vec<_>>().join(and);
+    match dialect {
+        Dialect::Sqlite => statement
+            .text("e.id IN (SELECT rowid FROM text_words WHERE text_words MATCH ")
+            .value(all(SearchWord::fts5, " AND "))
+            .text(")"),
+        Dialect::Postgres => {
+            statement.text("e.words @@ CAST(").value(all(SearchWord::tsquery, " & ")).text(" AS tsquery)")
+        }
+    };
+}
+
+impl fmt::Display for SearchWord {
+    /// As questions have it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.word, if self.open { "*" } else { "" })
+    }
+}
+
+impl SearchWord {
+    /// Adds that an entry of `exchanges x` has it, where few are meant: each one's words are looked at. On SQLite they have no
+    /// entry before the number `first`.
+    pub(super) fn condition_of_few(&self, dialect: Dialect, statement: &mut Statement, first: i64) {
         match dialect {
-            // Numbers grow with arrival: all that the words need be looked for in come after the least of them.
             Dialect::Sqlite => statement
                 .text(
                     " AND x.exchange IN (SELECT e.exchange FROM entries e WHERE e.id IN \
                     (SELECT rowid FROM text_words WHERE text_words MATCH ",
                 )
                 .value(self.fts5())
-                .text(
-                    " AND rowid >= (SELECT min(n.id) FROM exchanges y CROSS JOIN entries n \
-                    WHERE n.exchange = y.exchange AND y.time >= ",
-                )
-                .value(since)
-                .text(")))"),
+                .text(" AND rowid >= ")
+                .value(first)
+                .text("))"),
             // `IS TRUE` keeps it from the index of words.
             Dialect::Postgres => statement
                 .text(" AND EXISTS (SELECT 1 FROM entries e WHERE e.exchange = x.exchange AND (e.words @@ CAST(")
@@ -152,7 +184,7 @@ impl SearchWord {
         };
     }
 
-    fn fts5(&self) -> String {
+    pub(super) fn fts5(&self) -> String {
         format!("\"{}\"{}", self.word, if self.open { "*" } else { "" })
     }
 
@@ -182,11 +214,7 @@ mod tests {
     #[test]
     fn a_question_is_only_ever_words() {
         let asked = |question| {
-            search_words(question)
-                .into_iter()
-                .map(|w| format!("{}{}", w.word, if w.open { "*" } else { "" }))
-                .collect::<Vec<_>>()
-                .join(" ")
+            search_words(question).into_iter().map(|word| word.to_string()).collect::<Vec<_>>().join(" ")
         };
         for (question, words) in [
             ("kube-system  Secret", "kube system secret"),

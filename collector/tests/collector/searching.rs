@@ -7,6 +7,7 @@ on_each_database!(
     filters_take_what_they_say,
     words_are_found_in_requests_and_responses,
     hostile_questions_are_only_words,
+    pages_hold_what_thousands_have,
     pages_of_a_search_hold_each_exchange_once
 );
 
@@ -122,7 +123,23 @@ fn filters_take_what_they_say() {
         ("user=bob", "s-2"),
         ("decision=refused", "s-1"),
         ("q=root", "s-2"),
+        ("q=root%20exec", "s-2"),
         ("user=eve", ""),
+        ("user=", ""),
+        ("model=model-9", "s-2"),
+        ("agent=claude-code", "s-2 s-1"),
+        ("prompt=prompt-1", "s-2 s-1"),
+        ("prompt=prompt-1&namespace=payments", "s-1"),
+        ("namespace=shop", "s-2 s-1"),
+        ("namespace=payments", "s-1"),
+        ("namespace=payments&verb=get", ""),
+        ("namespace=shop&user=bob", "s-2"),
+        ("namespace=shop&resource=secrets", "s-1"),
+        ("until=2026-11-23T08:00:02Z", "s-1"),
+        ("until=2026-11-23T08:00:03Z", "s-2 s-1"),
+        ("since=2026-11-23T08:00:03Z", "s-2"),
+        ("session=s-1", "s-1"),
+        ("session=s-1&user=bob", ""),
     ] {
         let list = server.get(&format!("/v1/sessions?{query}")).json();
         let sessions: Vec<&str> =
@@ -225,6 +242,51 @@ fn hostile_questions_are_only_words() {
         Vec::<String>::new(),
         "`or` is a word"
     );
+}
+
+/// What thousands have is not gathered: sessions and exchanges are walked backwards.
+fn pages_hold_what_thousands_have() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let entries: Vec<Value> = (0..5_100)
+        .map(|n| match n % 100 {
+            0 => with(
+                pods(&format!("s-{n}"), &format!("e-{n}"), n),
+                json!({"user": {"username": "bob", "issuer": "x"}}),
+            ),
+            _ => pods(&format!("s-{n}"), &format!("e-{n}"), n),
+        })
+        .collect();
+    let (first, second) = entries.split_at(2_500);
+    for body in chain("r-1", &[first, second]) {
+        assert_eq!(server.post(&body).status, 200);
+    }
+    for (list, query, count) in [
+        ("sessions", "user=alice", 5_049),
+        ("sessions", "user=alice&verb=list", 5_049),
+        ("sessions", "user=alice&verb=get", 0),
+        ("sessions", "user=bob", 51),
+        ("sessions", "user=bob&agent=claude-code", 51),
+        ("sessions", "agent=claude-code", 5_100),
+        ("exchanges", "q=pods%20shop", 5_100),
+        ("exchanges", "q=pods%20bob", 51),
+        ("exchanges", "q=po*&user=bob", 51),
+    ] {
+        let (mut seen, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = server.get(&format!("/v1/{list}?{query}&limit=1000{after}")).json();
+            let id = list.trim_end_matches('s');
+            seen.extend(
+                page[list].as_array().unwrap().iter().map(|one| one[id].as_str().unwrap().to_owned()),
+            );
+            let Some(next) = page["next"].as_str() else { break };
+            after = format!("&after={next}");
+        }
+        seen.dedup();
+        assert_eq!(seen.len(), count, "{query}");
+        let number = |id: &String| id[2..].parse::<u32>().unwrap();
+        assert!(seen.iter().map(number).is_sorted_by(|a, b| a > b), "{query}: newest first");
+    }
 }
 
 fn pages_of_a_search_hold_each_exchange_once() {

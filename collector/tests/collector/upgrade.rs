@@ -4,7 +4,10 @@ use crate::support::*;
 use serde_json::json;
 use std::fs;
 
-on_each_database!(tokens_of_an_older_database_go_on_working);
+on_each_database!(
+    tokens_of_an_older_database_go_on_working,
+    what_an_older_database_has_is_found_by_new_indexes
+);
 
 #[test]
 fn an_old_database_is_brought_up_to_date_and_verifies() {
@@ -51,4 +54,31 @@ fn tokens_of_an_older_database_go_on_working() {
     let log = server.get_with("/v1/access-log", Some(&admin)).json();
     assert_eq!(log["accesses"][1]["name"], "alice");
     assert_eq!(log["accesses"][1].get("refused"), None);
+}
+
+/// Before namespaces stood with sessions.
+fn what_an_older_database_has_is_found_by_new_indexes() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    assert_eq!(
+        server.post(&batch("r-1", 0, ZEROS, &[pods("s-1", "e-1", 0), pods("s-1", "e-2", 1)])).status,
+        200
+    );
+    let session = server.get("/v1/sessions/s-1").json();
+    server.terminate();
+    place.sql(
+        "DROP INDEX exchanges_by_model; DROP INDEX exchanges_by_agent; DROP INDEX entries_in_parts; \
+        CREATE INDEX exchanges_by_prompt ON exchanges (prompt) WHERE prompt IS NOT NULL; \
+        DELETE FROM session_values WHERE kind = 'namespace'; DELETE FROM _sqlx_migrations WHERE version = 12",
+    );
+    let server = place.serve(&[]);
+    assert_eq!(server.get("/v1/sessions/s-1").json(), session);
+    for (query, count) in [("namespace=shop", 1), ("namespace=other", 0), ("prompt=prompt-1", 1)] {
+        let list = server.get(&format!("/v1/sessions?{query}")).json();
+        assert_eq!(list["sessions"].as_array().unwrap().len(), count, "{query}");
+    }
+    for (query, count) in [("model=model-7", 2), ("agent=claude-code", 2), ("prompt=prompt-1", 2)] {
+        let list = server.get(&format!("/v1/exchanges?{query}")).json();
+        assert_eq!(list["exchanges"].as_array().unwrap().len(), count, "{query}");
+    }
 }
