@@ -32,7 +32,7 @@ CYCLONEDX := $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx
 
 say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 
-.PHONY: bench player bench-terminal bench-collector image compose-smoke test-docs bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-terminal test-manifests test-faults test-ui wasm wasm-panic programs rust-targets kube-local
+.PHONY: bench profile player bench-terminal bench-collector image compose-smoke test-docs bench-mask help demo test build kube-assets fmt lint test-native test-wasm test-e2e test-clients test-terminal test-manifests test-faults test-ui wasm wasm-panic programs rust-targets kube-local
 
 help: ## Print this
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -114,6 +114,10 @@ bench: wasm $(VENV) ## What Chaperone costs against what else there is: docs/ben
 	$(call say,Building the collector and the benchmark)
 	cargo build --profile dist -p chaperone -p chaperone-bench
 	@target/dist/bench
+
+profile: rust-targets $(VENV) ## Where the time goes in the filter: functions and host calls of each kind of request
+	cargo build --quiet --release --target wasm32-wasip1 -p chaperone-filter --config 'profile.release.strip="none"' --target-dir target/profile
+	@PATH="$$PATH:$(CURDIR)/.venv/bin" node examples/profile.mjs target/profile/wasm32-wasip1/release/chaperone_filter.wasm
 
 bench-mask: rust-targets $(VENV) ## Throughput of masking, in wasm under V8 and natively
 	@PATH="$$PATH:$(CURDIR)/.venv/bin" node examples/mask_throughput.mjs

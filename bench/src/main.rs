@@ -65,7 +65,7 @@ async fn run(options: Options) -> Result<()> {
     let plan = Plan {
         setups: or_all(options.setups),
         work: if options.work.is_empty() { Work::ALL.to_vec() } else { options.work },
-        rounds: if options.quick { 1 } else { 5 },
+        rounds: if options.quick { 1 } else { 4 },
         closed: Duration::from_millis(if options.quick { 150 } else { 600 }),
         open: Duration::from_millis(if options.quick { 150 } else { 800 }),
         sweeps: whole || options.sweeps,

@@ -81,12 +81,40 @@ const fn civil_from_days(days: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + if month <= 2 { 1 } else { 0 }, month, day)
 }
 
+/// The RFC 3339 text of a moment. Four of them are in every record: `write!` would take a tenth of the record's time.
+struct Text([u8; 27]);
+
+impl Text {
+    fn of(time: Timestamp) -> Self {
+        let (seconds, micros) = (time.0 / 1_000_000, time.0 % 1_000_000);
+        let (year, month, day) = civil_from_days(seconds / 86_400);
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        let fields = [
+            (3, 4, year),
+            (6, 2, month),
+            (9, 2, day),
+            (12, 2, seconds / 3600 % 24),
+            (15, 2, seconds / 60 % 60),
+            (18, 2, seconds % 60),
+            (25, 6, micros),
+        ];
+        for (last, digits, mut value) in fields {
+            for place in text.iter_mut().take(last + 1).rev().take(digits) {
+                *place = b'0' + u8::try_from(value % 10).unwrap_or_default();
+                value /= 10;
+            }
+        }
+        Self(text)
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (seconds, micros) = (self.0 / 1_000_000, self.0 % 1_000_000);
-        let (year, month, day) = civil_from_days(seconds / 86_400);
-        let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+        f.write_str(Text::of(*self).as_str())
     }
 }
 
@@ -104,7 +132,7 @@ impl utoipa::ToSchema for Timestamp {}
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(Text::of(*self).as_str())
     }
 }
 

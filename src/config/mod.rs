@@ -38,6 +38,7 @@ pub use secret::Secret;
 use crate::strict_json;
 use serde::Deserialize;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use spec::{Field, Shape, optional, required};
 
 /// `apiVersion` of the configuration this build reads.
@@ -127,7 +128,7 @@ impl FilterConfig {
             }
         };
         validate::validate(&mut config, env, &mut problems);
-        config.digest = hex(&hmac_sha256::Hash::hash(bytes));
+        config.digest = hex(&Sha256::digest(bytes));
         if problems.is_empty() { Ok(config) } else { Err(problems.into_vec()) }
     }
 }
@@ -170,9 +171,6 @@ fn prune(value: &mut Value, path: &str) {
 
 /// Lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]).collect()
 }

@@ -222,19 +222,26 @@ impl Exchange {
         let (outcome, reason) = match &masked {
             Err(code) => (Outcome::Cut, *code),
             Ok(_) if end_of_stream => (body.outcome, ""),
-            Ok(_) => return masked.ok().flatten().map_or(AtResponseBody::Keep, AtResponseBody::Replace),
+            Ok(_) => return passed(masked.ok().flatten(), chunk),
         };
         if let Phase::Responding(body) = std::mem::replace(&mut self.phase, Phase::Over) {
             self.account.responded(gateway, now, *body, outcome, reason);
         }
         match masked {
-            Ok(Some(bytes)) => AtResponseBody::Replace(bytes),
-            Ok(None) => AtResponseBody::Keep,
+            Ok(masked) => passed(masked, chunk),
             Err(_) => {
                 gateway.count(Metric::Cut);
                 AtResponseBody::Cut
             }
         }
+    }
+}
+
+/// What goes on in a chunk's place. Most have nothing in them to mask: then the proxy need not copy them.
+fn passed(masked: Option<Vec<u8>>, chunk: &[u8]) -> AtResponseBody {
+    match masked {
+        Some(bytes) if bytes != chunk => AtResponseBody::Replace(bytes),
+        _ => AtResponseBody::Keep,
     }
 }
 

@@ -8,6 +8,7 @@ use super::keys::{Fetch, Keys};
 use super::{AuthError, Identity, SignatureVerifier, claims, signature};
 use crate::config::{Authentication, Jwt as JwtConfig, Problem};
 use chaperone_record::Timestamp;
+use sha2::{Digest, Sha256};
 use std::rc::Rc;
 
 /// Few keys fit one token; more would only be a way to make it cost many signatures.
@@ -71,7 +72,7 @@ impl Authenticator {
         host: &dyn SignatureVerifier,
     ) -> Result<Rc<Identity>, AuthError> {
         let token = bearer(authorization)?;
-        let digest = hmac_sha256::Hash::hash(token.as_bytes());
+        let digest = Sha256::digest(token.as_bytes()).into();
         if let Some(identity) = self.cache.get(&digest, now) {
             // Keys that are too old to verify a new token don't vouch for an old one either.
             let usable = self.issuers.get(identity.issuer).is_some_and(|(_, keys)| keys.usable(now));

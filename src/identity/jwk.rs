@@ -4,6 +4,7 @@ use super::signature::usable;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 /// Keys read of one set.
 const MOST_KEYS: usize = 100;
@@ -100,7 +101,7 @@ impl Key {
         let only = text("alg").map(str::to_owned);
         // A key that is later confined to one algorithm is another key: what it verified before is forgotten.
         let digest =
-            hmac_sha256::Hash::hash(&[named.as_slice(), only.as_deref().unwrap_or("").as_bytes()].concat());
+            Sha256::digest([named.as_slice(), only.as_deref().unwrap_or("").as_bytes()].concat()).into();
         Some(Self { kid: text("kid").map(str::to_owned), only, digest, spki, material })
     }
 }

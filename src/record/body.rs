@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chaperone_record::BodyDigest;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 /// Records one body. Short ones are kept whole for the entry; long ones, and those that are streams from the start, are
 /// handed out in [`Piece`]s, so that memory stays bounded and a crash loses little.
@@ -17,7 +18,7 @@ pub struct BodyRecorder {
     piece: usize,
     position: u64,
     total: u64,
-    hash: hmac_sha256::Hash,
+    hash: Sha256,
 }
 
 enum Mode {
@@ -57,7 +58,7 @@ impl BodyRecorder {
     }
 
     fn with(mode: Mode, left: usize, piece: usize) -> Self {
-        Self { mode, left, piece, position: 0, total: 0, hash: hmac_sha256::Hash::new() }
+        Self { mode, left, piece, position: 0, total: 0, hash: Sha256::new() }
     }
 
     /// Takes the next bytes; gives a piece where one is due.
@@ -129,7 +130,7 @@ impl BodyRecorder {
 
     /// Digest and length of everything so far; none for an empty body.
     pub fn digest(&self) -> Option<BodyDigest> {
-        (self.total > 0).then(|| BodyDigest { sha256: hex(&self.hash.finalize()), bytes: self.total })
+        (self.total > 0).then(|| BodyDigest { sha256: hex(&self.hash.clone().finalize()), bytes: self.total })
     }
 }
 
@@ -175,7 +176,7 @@ mod tests {
         assert_eq!(body.bytes(), b"abc");
         let digest = body.digest().unwrap();
         assert_eq!(digest.bytes, 6);
-        assert_eq!(digest.sha256, hex(&hmac_sha256::Hash::hash(b"abcdef")));
+        assert_eq!(digest.sha256, hex(&Sha256::digest(b"abcdef")));
     }
 
     #[test]

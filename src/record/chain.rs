@@ -4,6 +4,7 @@ use super::outbox::Post;
 use super::signing::SigningKey;
 use crate::config::hex;
 use chaperone_record::{Entry, FIRST_PREVIOUS, FilterBuild, Open, Timestamp};
+use sha2::{Digest, Sha256};
 use std::rc::Rc;
 
 /// What batch 0 says of its recorder.
@@ -68,13 +69,14 @@ impl Chain {
         body.extend_from_slice(head.as_bytes());
         body.extend_from_slice(entries);
         body.extend_from_slice(b"]}");
+        let digest = Sha256::digest(&body).into();
         let post = Post {
             attempts: 0,
             batch: self.next,
-            signature: self.key.sign(&body).into(),
+            signature: self.key.sign(&body, &digest).into(),
             body: Rc::from(body),
         };
-        self.previous = hex(&hmac_sha256::Hash::hash(&post.body));
+        self.previous = hex(&digest);
         self.next = self.next.saturating_add(1);
         post
     }

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chaperone_record::BodyDigest;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 /// Records one channel. Nothing is kept but the beginning of a character whose end is still to come.
 pub struct ChannelRecorder {
@@ -14,13 +15,13 @@ pub struct ChannelRecorder {
     carry: Vec<u8>,
     position: u64,
     total: u64,
-    hash: hmac_sha256::Hash,
+    hash: Sha256,
 }
 
 impl ChannelRecorder {
     /// A channel that carried nothing yet.
     pub fn new(kept: bool) -> Self {
-        Self { kept, carry: Vec::new(), position: 0, total: 0, hash: hmac_sha256::Hash::new() }
+        Self { kept, carry: Vec::new(), position: 0, total: 0, hash: Sha256::new() }
     }
 
     /// Takes the next bytes; gives what is to be written now.
@@ -49,7 +50,7 @@ impl ChannelRecorder {
 
     /// Digest and length of everything so far.
     pub fn digest(&self) -> BodyDigest {
-        BodyDigest { sha256: hex(&self.hash.finalize()), bytes: self.total }
+        BodyDigest { sha256: hex(&self.hash.clone().finalize()), bytes: self.total }
     }
 
     /// How much came so far.
@@ -94,7 +95,7 @@ mod tests {
         let mut written: Vec<Piece> = pieces.iter().filter_map(|piece| channel.push(piece)).collect();
         written.extend(channel.rest());
         let all = pieces.concat();
-        assert_eq!(channel.digest().sha256, hex(&hmac_sha256::Hash::hash(&all)));
+        assert_eq!(channel.digest().sha256, hex(&Sha256::digest(&all)));
         assert_eq!(channel.digest().bytes, all.len() as u64);
         written
             .iter()

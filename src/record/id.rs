@@ -1,5 +1,6 @@
 //! Identifiers, made from the time and random bytes that the host gives.
 
+use crate::config::hex;
 use chaperone_record::Timestamp;
 use std::fmt;
 
@@ -26,11 +27,11 @@ pub fn uuid_v4(mut random: [u8; 16]) -> String {
 
 impl fmt::Display for ExchangeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, byte) in self.0.iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
+        for (index, byte) in self.0.chunks(2).enumerate() {
+            if matches!(index, 2..=5) {
                 f.write_str("-")?;
             }
-            write!(f, "{byte:02x}")?;
+            f.write_str(&hex(byte))?;
         }
         Ok(())
     }

@@ -2,7 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use ed25519_compact::{KeyPair, Seed};
+use ed25519_compact::{KeyPair, Noise, Seed};
+use sha2::{Digest, Sha256};
 
 /// PKCS#8 (RFC 8410) before the 32 bytes of the seed: version 1, without the public key.
 const PKCS8_V1: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
@@ -11,6 +12,9 @@ const PKCS8_V2: [[u8; 16]; 2] = [
     [0x30, 0x51, 2, 1, 1, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20],
     [0x30, 0x53, 2, 1, 1, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20],
 ];
+
+/// A body is encoded in pieces of so many times three bytes.
+const THIRDS: usize = 1024;
 
 /// An Ed25519 key that signs batches. Its `kid` is the public key's JWK thumbprint (RFC 7638).
 pub struct SigningKey {
@@ -40,27 +44,29 @@ impl SigningKey {
     fn from_seed(seed: [u8; 32]) -> Self {
         let pair = KeyPair::from_seed(Seed::new(seed));
         let x = URL_SAFE_NO_PAD.encode(*pair.pk);
-        let thumbprint =
-            hmac_sha256::Hash::hash(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#).as_bytes());
+        let thumbprint = Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#).as_bytes());
         let kid = URL_SAFE_NO_PAD.encode(thumbprint);
         let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"EdDSA","kid":"{kid}"}}"#));
         Self { pair, header }
     }
 
-    /// The detached JWS over `body` (RFC 7515 appendix F): `header..signature`.
-    pub fn sign(&self, body: &[u8]) -> String {
-        let mut input = String::with_capacity(
-            body.len()
-                .saturating_mul(4)
-                .saturating_div(3)
-                .saturating_add(self.header.len())
-                .saturating_add(8),
-        );
-        input.push_str(&self.header);
-        input.push('.');
-        URL_SAFE_NO_PAD.encode_string(body, &mut input);
-        let signature = self.pair.sk.sign(input.as_bytes(), None);
-        format!("{}..{}", self.header, URL_SAFE_NO_PAD.encode(*signature))
+    /// The detached JWS over `body` (RFC 7515 appendix F): `header..signature`. `digest` is the body's SHA-256.
+    ///
+    /// RFC 8032 takes a signature's nonce from the message, and so hashes it twice. Here it comes from random bytes, the
+    /// digest and the key, which is as good a nonce and checks as any other; were the host's random bytes ever to repeat,
+    /// the digest would still tell two messages apart. (The library panics where the host has no random bytes; with such a
+    /// host no configuration is accepted.)
+    pub fn sign(&self, body: &[u8], digest: &[u8; 32]) -> String {
+        let [noise @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = *digest;
+        let mut state = self.pair.sk.sign_incremental(Noise::new(noise));
+        state.absorb(&self.header);
+        state.absorb(b".");
+        let mut encoded = [0; 4 * THIRDS];
+        for piece in body.chunks(3 * THIRDS) {
+            let length = URL_SAFE_NO_PAD.encode_slice(piece, &mut encoded).unwrap_or_default();
+            state.absorb(encoded.get(..length).unwrap_or_default());
+        }
+        format!("{}..{}", self.header, URL_SAFE_NO_PAD.encode(*state.sign()))
     }
 }
 
@@ -82,7 +88,7 @@ mod tests {
     #[test]
     fn signs_as_rfc_7515_appendix_f() {
         let key = SigningKey::parse(STANDARD.encode(der()).as_bytes()).unwrap();
-        let jws = key.sign(b"a batch");
+        let jws = key.sign(b"a batch", &[0; 32]);
         let (header, signature) = jws.split_once("..").unwrap();
         assert_eq!(
             URL_SAFE_NO_PAD.decode(header).unwrap(),
@@ -92,6 +98,23 @@ mod tests {
         let signature =
             ed25519_compact::Signature::from_slice(&URL_SAFE_NO_PAD.decode(signature).unwrap()).unwrap();
         assert!(key.pair.pk.verify(input, &signature).is_ok());
+    }
+
+    #[test]
+    fn signatures_of_any_length_check_and_none_repeats() {
+        let key = SigningKey::parse(STANDARD.encode(der()).as_bytes()).unwrap();
+        let body: Vec<u8> = (0..=255).cycle().take(20_000).collect();
+        let mut nonces = std::collections::HashSet::new();
+        for length in (0..300).chain([3 * THIRDS - 1, 3 * THIRDS, 3 * THIRDS + 1, 20_000]) {
+            let body = &body[..length];
+            let jws = key.sign(body, &Sha256::digest(body).into());
+            let (header, signature) = jws.split_once("..").unwrap();
+            let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+            assert!(nonces.insert(signature[..32].to_vec()));
+            let signature = ed25519_compact::Signature::from_slice(&signature).unwrap();
+            let input = format!("{header}.{}", URL_SAFE_NO_PAD.encode(body));
+            assert!(key.pair.pk.verify(input, &signature).is_ok(), "{length} bytes");
+        }
     }
 
     #[test]
